@@ -1,1 +1,5 @@
-pub fn main_() {}
+//! wip
+pub mod decide;
+pub mod http;
+pub mod connect;
+pub mod store;
