@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use reqwest::header::ACCEPT;
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use tokio::task::JoinSet;
 
 use crate::decide::model::{InstanceId, Listing, State};
 use crate::decide::outcome::Outcome;
 use crate::decide::plan::Call;
-use crate::http;
+use crate::http::{self, Authorization};
 
 pub use error::{Kind, Trouble};
 use body::{read_json, read_text};
@@ -37,8 +37,8 @@ const RESTART_TIMEOUT: Duration = Duration::from_secs(95);
 pub struct Workers {
     /// Without user or password; tried in turn.
     pub urls: Vec<Url>,
-    /// The `Authorization` header; marked as sensitive.
-    pub authorization: Option<HeaderValue>,
+    /// Who we are.
+    pub authorization: Authorization,
     /// The time for the whole answer of one worker when reading.
     pub timeout: Duration,
     /// Requests in flight when every connector is asked by itself.
@@ -223,10 +223,7 @@ impl Connect {
     fn request(&self, method: Method, url: &Url, path: &str) -> reqwest::RequestBuilder {
         let address = format!("{}{path}", url.as_str().trim_end_matches('/'));
         let request = self.http.request(method, address).header(ACCEPT, "application/json");
-        match &self.workers.authorization {
-            Some(value) => request.header(AUTHORIZATION, value.clone()),
-            None => request,
-        }
+        self.workers.authorization.authorize(request)
     }
 
     /// Whether Connect may be asked to restart all failed instances of a

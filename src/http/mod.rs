@@ -38,6 +38,59 @@ impl std::fmt::Debug for Proxy {
     }
 }
 
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl Secret {
+    /// The text itself, for the one place that sends it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(not shown)")
+    }
+}
+
+/// Who we are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Authorization {
+    /// Nobody.
+    #[default]
+    None,
+    /// RFC 7617.
+    Basic {
+        /// The user's name.
+        user: String,
+        /// Its password.
+        password: Secret,
+    },
+    /// RFC 6750.
+    Bearer(Secret),
+}
+
+impl Authorization {
+    /// Adds the header, which is marked as sensitive, to a request.
+    #[must_use]
+    pub fn authorize(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match self {
+            Self::None => request,
+            Self::Basic { user, password } => request.basic_auth(user, Some(password.expose())),
+            Self::Bearer(token) => request.bearer_auth(token.expose()),
+        }
+    }
+}
+
 /// What a client is made of.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {

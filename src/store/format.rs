@@ -54,7 +54,8 @@ pub fn read<R: Read>(open: impl Fn() -> io::Result<R>, cluster: &str) -> io::Res
     #[derive(Deserialize)]
     struct Head {
         version: u64,
-        cluster: String,
+        // A newer version may have put it elsewhere.
+        cluster: Option<String>,
     }
     #[derive(Deserialize)]
     struct Body {
@@ -71,8 +72,10 @@ pub fn read<R: Read>(open: impl Fn() -> io::Result<R>, cluster: &str) -> io::Res
     if head.version == 0 {
         return Ok(Err(Refusal::Corrupt("version 0 never existed".to_owned())));
     }
-    if head.cluster != cluster {
-        return Ok(Err(Refusal::OtherCluster(head.cluster)));
+    match head.cluster {
+        Some(other) if other != cluster => return Ok(Err(Refusal::OtherCluster(other))),
+        None => return Ok(Err(Refusal::Corrupt("it names no cluster".to_owned()))),
+        Some(_) => {}
     }
     Ok(from_reader::<Body>(open()?)?
         .map(|body| Ledger { run: body.run, records: body.instances.0 })
