@@ -7,6 +7,8 @@ use super::http::{Body, Response, reason_of};
 
 pub const REBALANCE: &str = "Cannot complete request momentarily due to stale configuration (typically caused by a concurrent config change)";
 pub const NO_LEADER: &str = "Cannot complete request momentarily due to no known leader URL, likely because a rebalance was underway.";
+/// A `RebalanceNeededException` that nobody turned into the 409.
+pub const REBALANCE_EXPECTED: &str = "Request cannot be completed because a rebalance is expected";
 pub const CONFLICT: &str =
     "Cannot complete request because of a conflicting operation (e.g. worker rebalance)";
 pub const REFUSED: &str =
@@ -121,10 +123,7 @@ pub fn trace(cause: &str, number: u32, bytes: Option<usize>) -> String {
 fn frames(bytes: usize) -> String {
     const FRAME: &str =
         "\tat com.example.connect.deeply.nested.Transformation$Chain.apply(Transformation.java:1024)\n";
-    let mut frames: String = FRAME.repeat(bytes / FRAME.len());
-    if let Some(rest) = (bytes % FRAME.len()).checked_sub(1) {
-        frames += &"x".repeat(rest);
-        frames.push('\n');
-    }
-    frames
+    let rest = bytes % FRAME.len();
+    let last = if rest == 0 { String::new() } else { "x".repeat(rest - 1) + "\n" };
+    FRAME.repeat(bytes / FRAME.len()) + &last
 }

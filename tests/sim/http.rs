@@ -57,6 +57,7 @@ pub struct Reply {
     pub delivery: Delivery,
 }
 
+#[derive(Clone)]
 pub enum Content {
     Http(Response),
     /// Sent as they are, then the connection is closed.
@@ -223,14 +224,15 @@ fn serve(socket: Arc<TcpStream>, connection: usize, shared: &Shared) -> io::Resu
             Wire::Tls(Box::new(StreamOwned::new(session, Socket(socket))))
         }
     };
-    while let Some((head, length)) = wire.read_head(connection)? {
+    while let Some((head, length)) = wire.read_head(connection, &shared.life)? {
         let reply = (shared.respond)(&head, &shared.life);
         let wants_reset = matches!(reply.delivery, Delivery::Reset | Delivery::ResetAfter(_));
         if !wants_reset {
             wire.consume(length)?; // a socket that is closed with unread bytes sends RST
         }
+        let last = head.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
         let keep = shared.life.sleep(reply.wait) && deliver(&mut wire, &reply, &shared.life)?;
-        if !keep {
+        if last || !keep {
             wire.close(wants_reset);
             break;
         }
@@ -247,7 +249,7 @@ fn deliver(wire: &mut Wire, reply: &Reply, life: &Life) -> io::Result<bool> {
     }
     let response = match &reply.content {
         Content::Raw(bytes) => {
-            send_damaged(wire, bytes, &reply.delivery, life)?;
+            send_damaged(wire, bytes, false, &reply.delivery, life)?;
             return Ok(false);
         }
         Content::Http(response) => response,
@@ -272,7 +274,7 @@ fn deliver(wire: &mut Wire, reply: &Reply, life: &Life) -> io::Result<bool> {
     }
     if !matches!(reply.delivery, Delivery::Whole | Delivery::Chunked) {
         wire.write_all(&bytes)?;
-        send_damaged(wire, body, &reply.delivery, life)?;
+        send_damaged(wire, body, chunked, &reply.delivery, life)?;
         return Ok(matches!(reply.delivery, Delivery::ByteEvery(_)) && !chunked);
     }
     bytes.extend_from_slice(body);
@@ -283,7 +285,13 @@ fn deliver(wire: &mut Wire, reply: &Reply, life: &Life) -> io::Result<bool> {
     Ok(true)
 }
 
-fn send_damaged(wire: &mut Wire, bytes: &[u8], delivery: &Delivery, life: &Life) -> io::Result<()> {
+fn send_damaged(
+    wire: &mut Wire,
+    bytes: &[u8],
+    chunked: bool,
+    delivery: &Delivery,
+    life: &Life,
+) -> io::Result<()> {
     match delivery {
         Delivery::CutAfter(n) | Delivery::ResetAfter(n) => wire.write_all(&bytes[..(*n).min(bytes.len())]),
         Delivery::ByteEvery(pause) => {
@@ -297,13 +305,13 @@ fn send_damaged(wire: &mut Wire, bytes: &[u8], delivery: &Delivery, life: &Life)
         }
         Delivery::Endless(filler) => {
             wire.write_all(bytes)?;
-            if !bytes.is_empty() {
-                wire.write_all(b"\r\n")?;
+            let mut piece = filler.repeat(CHUNK / filler.len().max(1));
+            if chunked {
+                wire.write_all(if bytes.is_empty() { b"" } else { b"\r\n" })?;
+                piece = [format!("{:x}\r\n", piece.len()).as_bytes(), &piece, b"\r\n"].concat();
             }
-            let filler: Vec<u8> = filler.iter().copied().cycle().take(CHUNK.max(filler.len())).collect();
-            let chunk = [format!("{:x}\r\n", filler.len()).as_bytes(), &filler, b"\r\n"].concat();
             while !life.is_over() {
-                wire.write_all(&chunk)?;
+                wire.write_all(&piece)?;
             }
             Ok(())
         }
@@ -313,20 +321,15 @@ fn send_damaged(wire: &mut Wire, bytes: &[u8], delivery: &Delivery, life: &Life)
 
 fn head_of(response: &Response, length: Option<usize>) -> Vec<u8> {
     let reason = response.reason.as_deref().unwrap_or_else(|| reason_of(response.status));
-    let mut head = format!("HTTP/1.1 {} {reason}\r\n", response.status);
-    if let Some(content_type) = &response.content_type {
-        head += &format!("Content-Type: {content_type}\r\n");
-    }
-    for (name, value) in &response.headers {
-        head += &format!("{name}: {value}\r\n");
-    }
+    let mut lines = vec![format!("HTTP/1.1 {} {reason}", response.status)];
+    lines.extend(response.content_type.iter().map(|value| format!("Content-Type: {value}")));
+    lines.extend(response.headers.iter().map(|(name, value)| format!("{name}: {value}")));
     match length {
         _ if response.status == 204 => {}
-        Some(length) => head += &format!("Content-Length: {length}\r\n"),
-        None => head += "Transfer-Encoding: chunked\r\n",
+        Some(length) => lines.push(format!("Content-Length: {length}")),
+        None => lines.push("Transfer-Encoding: chunked".to_owned()),
     }
-    head += "\r\n";
-    head.into_bytes()
+    (lines.join("\r\n") + "\r\n\r\n").into_bytes()
 }
 
 pub fn reason_of(status: u16) -> &'static str {
@@ -397,9 +400,9 @@ enum Wire {
 impl Wire {
     /// The next head and the length of what is still to be consumed. A plain socket is only peeked at, so that it can
     /// still be reset; `None` is the client's close.
-    fn read_head(&mut self, connection: usize) -> io::Result<Option<(Head, usize)>> {
+    fn read_head(&mut self, connection: usize, life: &Life) -> io::Result<Option<(Head, usize)>> {
         let bytes = match self {
-            Self::Plain(socket) => peek_head(socket)?,
+            Self::Plain(socket) => peek_head(socket, life)?,
             Self::Tls(stream) => read_bytes_of_head(stream)?,
         };
         let Some(bytes) = bytes else { return Ok(None) };
@@ -467,10 +470,10 @@ impl Write for Socket {
     }
 }
 
-fn peek_head(socket: &TcpStream) -> io::Result<Option<Vec<u8>>> {
+fn peek_head(socket: &TcpStream, life: &Life) -> io::Result<Option<Vec<u8>>> {
     let mut buffer = vec![0; LONGEST_HEAD];
-    let mut seen = 0;
-    loop {
+    // Peeking neither waits for more than is there nor sees a close behind it.
+    for _ in 0..5_000 {
         let length = socket.peek(&mut buffer)?;
         if length == 0 {
             return Ok(None);
@@ -479,14 +482,11 @@ fn peek_head(socket: &TcpStream) -> io::Result<Option<Vec<u8>>> {
             buffer.truncate(end);
             return Ok(Some(buffer));
         }
-        if length == LONGEST_HEAD {
-            return Err(io::Error::other("a request head without end"));
+        if length == LONGEST_HEAD || !life.sleep(Duration::from_millis(1)) {
+            break;
         }
-        if length == seen {
-            thread::sleep(Duration::from_millis(1)); // peeking does not wait for more than is there
-        }
-        seen = length;
     }
+    Err(io::Error::other("a request head without end"))
 }
 
 fn read_bytes_of_head(stream: &mut impl Read) -> io::Result<Option<Vec<u8>>> {

@@ -28,8 +28,8 @@
     reason = "a stand-in for tests: a mistake in it must fail the test, loudly"
 )]
 
-mod answers;
-mod http;
+pub mod answers;
+pub mod http;
 mod huge;
 mod rest;
 mod rules;
@@ -338,7 +338,9 @@ impl Cluster {
     pub fn fail_all_tasks(&self, name: &str, failure: &Failure) {
         self.world(|world| {
             let tasks: Vec<u32> = world.connector(name).tasks.keys().copied().collect();
-            tasks.into_iter().for_each(|task| world.fail(name, Some(task), failure.clone()));
+            for task in tasks {
+                world.fail(name, Some(task), failure.clone());
+            }
         });
     }
 
@@ -677,13 +679,13 @@ impl Cluster {
         })
     }
 
-    fn here(&self, worker: usize) -> Here<'_> {
+    fn here(&self, worker: usize) -> Here {
         let inner = lock(&self.inner);
         let profile = inner.world.workers[worker].profile;
         Here {
             worker,
             profile,
-            version: self.setup.version.as_deref().unwrap_or(profile.version()),
+            version: self.setup.version.clone().unwrap_or_else(|| profile.version().to_owned()),
             standalone: self.setup.standalone,
             request_timeout: inner.request_timeout,
             forward_timeout: inner.forward_timeout,
@@ -720,7 +722,9 @@ impl ConnectorStory<'_> {
         self.cluster.world(|world| {
             let tasks: Vec<u32> = world.connector(&self.name).tasks.keys().copied().collect();
             world.assign(&self.name, None, worker);
-            tasks.into_iter().for_each(|task| world.assign(&self.name, Some(task), worker));
+            for task in tasks {
+                world.assign(&self.name, Some(task), worker);
+            }
         });
         self
     }

@@ -130,10 +130,11 @@ fn decoded(text: &str) -> String {
 }
 
 /// What one worker is to the resources.
-pub struct Here<'a> {
+#[derive(Clone)]
+pub struct Here {
     pub worker: usize,
     pub profile: Profile,
-    pub version: &'a str,
+    pub version: String,
     pub standalone: bool,
     pub request_timeout: Duration,
     pub forward_timeout: Duration,
@@ -195,22 +196,8 @@ pub fn held_up(
     match call {
         Call::Restart(request) if wait > here.request_timeout => {
             // The request stays in the herder's queue and is carried out once the tick thread is free.
-            let (request, worker) = (request.clone(), here.worker);
-            let (profile, version, standalone) = (here.profile, here.version.to_owned(), here.standalone);
-            world.late.push((
-                until,
-                Box::new(move |world| {
-                    let here = Here {
-                        worker,
-                        profile,
-                        version: &version,
-                        standalone,
-                        request_timeout: Duration::MAX,
-                        forward_timeout: Duration::MAX,
-                    };
-                    restarted(world, &here, &request, until);
-                }),
-            ));
+            let (request, later) = (request.clone(), here.clone());
+            world.late.push((until, Box::new(move |world| drop(restarted(world, &later, &request, until)))));
             Some((here.request_timeout, Some(answers::timed_out(here.profile, stage))))
         }
         Call::Restart(_) => Some((wait, None)),
@@ -257,7 +244,7 @@ pub fn answer(world: &mut World, here: &Here, head: &Head, call: &Call, now: Ins
 }
 
 fn root(here: &Here) -> Response {
-    let version = quoted(here.version);
+    let version = quoted(&here.version);
     json(
         200,
         format!(
@@ -338,7 +325,9 @@ fn expanded(world: &mut World, here: &Here, status: bool, info: bool) -> Respons
     }
     if status && restored {
         let names: Vec<String> = world.connectors.keys().cloned().collect();
-        names.iter().for_each(|name| world.listed(name));
+        for name in &names {
+            world.listed(name);
+        }
     }
     json(200, format!("{{{}}}", entries.join(",")))
 }

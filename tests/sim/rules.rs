@@ -17,18 +17,13 @@ pub type Story = Box<dyn FnMut(&Cluster) + Send>;
 /// What goes out in place of, or instead of the plain form of, the normal answer.
 #[derive(Clone)]
 pub struct Answer {
-    content: Option<Scripted>,
+    /// `None` is what Connect would say.
+    content: Option<Content>,
     executed: bool,
     wait: Duration,
     delivery: Delivery,
     edit: Option<Arc<Edit>>,
     headers: Vec<(String, String)>,
-}
-
-#[derive(Clone)]
-enum Scripted {
-    Http(Response),
-    Raw(Vec<u8>),
 }
 
 impl Answer {
@@ -45,7 +40,7 @@ impl Answer {
     }
 
     fn http(response: Response) -> Self {
-        Self { content: Some(Scripted::Http(response)), ..Self::normal() }
+        Self { content: Some(Content::Http(response)), ..Self::normal() }
     }
 
     /// The answer that most likely comes with this status: 401 as the Basic authentication extension words it, 400 as
@@ -83,7 +78,7 @@ impl Answer {
 
     /// These very bytes from the status line on (or no HTTP at all), then a close.
     pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
-        Self { content: Some(Scripted::Raw(bytes.into())), ..Self::normal() }
+        Self { content: Some(Content::Raw(bytes.into())), ..Self::normal() }
     }
 
     /// Takes the request and never answers.
@@ -161,16 +156,11 @@ impl Answer {
 
     /// Put together with what Connect would have said.
     pub fn reply(&self, normal: Option<Response>) -> Reply {
-        let mut response = match (&self.content, normal) {
-            (Some(Scripted::Raw(bytes)), _) => {
-                return Reply {
-                    content: Content::Raw(bytes.clone()),
-                    wait: self.wait,
-                    delivery: self.delivery.clone(),
-                };
-            }
-            (Some(Scripted::Http(response)), _) => response.clone(),
-            (None, normal) => normal.unwrap_or_else(|| answers::empty(200)),
+        let (wait, delivery) = (self.wait, self.delivery.clone());
+        let mut response = match self.content.clone() {
+            Some(raw @ Content::Raw(_)) => return Reply { content: raw, wait, delivery },
+            Some(Content::Http(response)) => response,
+            None => normal.unwrap_or_else(|| answers::empty(200)),
         };
         if self.edit.is_some() || !matches!(self.delivery, Delivery::Whole) {
             response.body = Body::Bytes(held(response.body)); // damage is done to bytes
@@ -179,7 +169,7 @@ impl Answer {
             *body = edit(std::mem::take(body));
         }
         response.headers.extend(self.headers.clone());
-        Reply { content: Content::Http(response), wait: self.wait, delivery: self.delivery.clone() }
+        Reply { content: Content::Http(response), wait, delivery }
     }
 }
 

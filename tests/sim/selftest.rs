@@ -2,6 +2,9 @@
 //!
 //! It owns one test for each thing that the stand-in can do. Whoever includes it names the stand-in `crate::sim`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::arithmetic_side_effects, reason = "tests")]
+
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -40,7 +43,7 @@ impl Got {
     }
 }
 
-/// One request on a connection of its own, read to the end.
+/// One request on a connection of its own, which is read to its end.
 fn exchange(
     stream: &mut (impl Read + Write),
     method: &str,
@@ -50,30 +53,8 @@ fn exchange(
     let request = format!("{method} {target} HTTP/1.1\r\nHost: x\r\n{headers}Connection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut bytes = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        if let Some(end) = end_of_answer(&bytes) {
-            bytes.truncate(end);
-            return Ok(bytes);
-        }
-        match stream.read(&mut buffer)? {
-            0 => return Ok(bytes),
-            n => bytes.extend_from_slice(&buffer[..n]),
-        }
-    }
-}
-
-fn end_of_answer(bytes: &[u8]) -> Option<usize> {
-    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
-    if text.starts_with("http/1.1 204") {
-        return Some(head);
-    }
-    if text.contains("transfer-encoding: chunked") {
-        return bytes.ends_with(b"\r\n0\r\n\r\n").then_some(bytes.len());
-    }
-    let length = text.split("content-length: ").nth(1)?.split("\r\n").next()?.parse::<usize>().ok()?;
-    (bytes.len() >= head + length).then_some(head + length)
+    stream.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn taken_apart(bytes: &[u8]) -> Got {
@@ -129,13 +110,10 @@ fn with_header(connect: &Cluster, method: &str, target: &str, header: &str) -> G
 
 /// "RUNNING FAILED ..." of the connector and its tasks, by one listing.
 fn states(connect: &Cluster) -> String {
-    let status = get(connect, LISTING).json()["orders"]["status"].clone();
-    let tasks = status["tasks"].as_array().unwrap().iter().map(|task| &task["state"]);
-    let states: Vec<&str> = std::iter::once(&status["connector"]["state"])
-        .chain(tasks)
-        .map(|state| state.as_str().unwrap())
-        .collect();
-    states.join(" ")
+    let shown = get(connect, LISTING).json()["orders"]["status"].clone();
+    let tasks = shown["tasks"].as_array().unwrap().iter();
+    let all = std::iter::once(&shown["connector"]).chain(tasks);
+    all.map(|it| it["state"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
 }
 
 fn orders(profile: Profile, tasks: u32) -> Connect {
@@ -257,12 +235,16 @@ fn large_bodies_are_chunked_and_small_ones_are_not() {
 #[test]
 fn several_requests_on_one_connection() {
     let connect = orders(Profile::V3_9, 1);
+    let length = raw(&connect.url(), "GET", "/connectors").unwrap().len();
     let mut stream = dial(&connect.url()).unwrap();
     for _ in 0..3 {
-        assert!(exchange(&mut stream, "GET", LISTING, "").unwrap().ends_with(b"}"));
+        stream.write_all(b"GET /connectors HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut answer = vec![0; length];
+        stream.read_exact(&mut answer).unwrap();
+        assert!(answer.ends_with(br#"["orders"]"#));
     }
     let connections: Vec<usize> = connect.requests().iter().map(|request| request.head.connection).collect();
-    assert_eq!((connections, connect.connections()), (vec![1, 1, 1], 1));
+    assert_eq!((connections, connect.connections()), (vec![1, 2, 2, 2], 2));
 }
 
 #[test]
@@ -390,7 +372,7 @@ fn status_lags_behind_the_restart() {
     post(&connect, "/connectors/orders/tasks/0/restart");
     assert_eq!([states(&connect), states(&connect)], ["RUNNING FAILED"; 2]);
     assert_eq!(states(&connect), "RUNNING RUNNING");
-    connect.connector("orders").status_lag(Duration::from_millis(60));
+    connect.connector("orders").status_lag(Duration::from_millis(400));
     connect.fail_task("orders", 0, Failure::healing_after(1));
     post(&connect, "/connectors/orders/tasks/0/restart");
     assert_eq!(states(&connect), "RUNNING FAILED");
@@ -542,7 +524,7 @@ fn busy_worker_answers_500_and_does_it_later() {
     let connect = orders(Profile::V3_9, 1);
     connect.fail_task("orders", 0, Failure::healing_after(1));
     connect.time_limits(Duration::from_millis(30), Duration::from_secs(30));
-    connect.busy_for(Duration::from_millis(150));
+    connect.busy_for(Duration::from_millis(600));
     let got = post(&connect, "/connectors/orders/tasks/0/restart");
     assert!(got.message().starts_with("Request timed out. The worker is currently "));
     assert_eq!(states(&connect), "RUNNING FAILED", "the listing is served from memory");
@@ -744,8 +726,8 @@ fn stories_told_when_a_rule_is_hit() {
     connect.on_restart("orders").runs(|cluster| cluster.delete("orders"));
     assert_eq!(post(&connect, "/connectors/orders/tasks/0/restart").message(), "Unknown connector: orders");
     connect.on_listing().runs(|cluster| cluster.kill_worker(0));
-    assert!(raw(&connect.url(), "GET", LISTING).is_err_and(|_| true) || dial(&connect.url()).is_err());
-    assert!(dial(&connect.url()).is_err(), "killed by its own request");
+    assert!(raw(&connect.url(), "GET", LISTING).unwrap_or_default().is_empty(), "killed by its own request");
+    assert!(dial(&connect.url()).is_err());
 }
 
 #[test]
@@ -809,7 +791,7 @@ fn everything_ends_with_the_value() {
     connect.wait_for("both requests", |it| it.listings() == 2);
     let begin = Instant::now();
     drop(connect); // one thread hangs, one writes without end, one waits for a request; all are joined
-    assert!(begin.elapsed() < Duration::from_secs(2) && dial(&url).is_err());
+    assert!(begin.elapsed() < Duration::from_secs(5) && dial(&url).is_err());
 }
 
 #[test]

@@ -199,8 +199,7 @@ impl Instance {
     fn advance(&mut self, now: Instant) {
         while let Some(step) = self.steps.front() {
             let due = match step.after {
-                After::Now => now,
-                After::Listings(0) => now,
+                After::Now | After::Listings(0) => now,
                 After::Listings(_) => return,
                 After::Time(time) => self.since + time,
             };
@@ -292,6 +291,7 @@ impl Instance {
 
 /// A connector with its tasks, and what is special about it.
 #[derive(Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a defect of its own")]
 pub struct Connector {
     pub name: String,
     pub kind: String,
@@ -417,7 +417,9 @@ impl World {
     /// Gives it exactly these tasks, spread over the workers.
     pub fn set_tasks(&mut self, name: &str, ids: impl IntoIterator<Item = u32>) {
         self.connector(name).tasks.clear();
-        ids.into_iter().for_each(|id| self.add_task(name, id));
+        for id in ids {
+            self.add_task(name, id);
+        }
     }
 
     pub fn add_task(&mut self, name: &str, id: u32) {
@@ -593,18 +595,16 @@ pub fn status_json(connector: &Connector, profile: Profile, planned: &[Option<u3
 }
 
 pub fn instance_json(task: Option<u32>, state: &str, status: &Status, version: Option<String>) -> String {
-    let mut json = String::from("{");
-    if let Some(id) = task {
-        json += &format!(r#""id":{id},"#);
-    }
-    json += &format!(r#""state":{},"worker_id":{}"#, quoted(state), quoted(&status.worker_id));
-    if let Some(trace) = status.trace.as_deref().filter(|trace| !trace.is_empty()) {
-        json += &format!(r#","trace":{}"#, quoted(trace));
-    }
-    if let Some(version) = version {
-        json += &format!(r#","version":{version}"#);
-    }
-    json + "}"
+    let trace = status.trace.as_deref().filter(|trace| !trace.is_empty());
+    let fields = [
+        task.map(|id| format!(r#""id":{id}"#)),
+        Some(format!(r#""state":{}"#, quoted(state))),
+        Some(format!(r#""worker_id":{}"#, quoted(&status.worker_id))),
+        trace.map(|trace| format!(r#""trace":{}"#, quoted(trace))),
+        version.map(|version| format!(r#""version":{version}"#)),
+    ];
+    let fields: Vec<String> = fields.into_iter().flatten().collect();
+    format!("{{{}}}", fields.join(","))
 }
 
 /// "orders" or "orders/3".
