@@ -163,7 +163,7 @@ impl Setup {
         self
     }
 
-    /// A stall after the connection is accepted, before TLS or HTTP begins.
+    /// A stall after the connection is accepted, before TLS or HTTP begins; `Duration::MAX` is for ever.
     pub fn handshake_delay(mut self, delay: Duration) -> Self {
         self.listen.handshake_delay = delay;
         self
@@ -194,6 +194,7 @@ impl Setup {
             inner: Mutex::new(Inner {
                 world: World { workers, ..World::default() },
                 requests: Vec::new(),
+                restarts_taken: 0,
                 rules: Vec::new(),
                 request_timeout: Duration::from_secs(90),
                 forward_timeout: Duration::from_secs(30),
@@ -273,6 +274,7 @@ pub struct Request {
 struct Inner {
     world: World,
     requests: Vec<Request>,
+    restarts_taken: usize,
     rules: Vec<Rule>,
     request_timeout: Duration,
     forward_timeout: Duration,
@@ -334,7 +336,7 @@ impl Cluster {
         self.world(|world| world.fail(name, Some(task), failure));
     }
 
-    /// Every task of it, and with a cause for each number.
+    /// Every task of it, each with a script of its own.
     pub fn fail_all_tasks(&self, name: &str, failure: &Failure) {
         self.world(|world| {
             let tasks: Vec<u32> = world.connector(name).tasks.keys().copied().collect();
@@ -349,7 +351,7 @@ impl Cluster {
         self.world(|world| world.heal(name, task));
     }
 
-    /// Any state at all, in truth and in the status.
+    /// Any state at all, in truth and in the status, without a trace. A failure's script stays in force.
     pub fn set_state(&self, name: &str, task: Option<u32>, state: &str) {
         self.world(|world| world.set(name, task, state));
     }
@@ -516,11 +518,11 @@ impl Cluster {
         lock(&self.inner).requests.iter().filter_map(label).collect()
     }
 
-    /// So far; then the log starts afresh (what the instances are and got stays).
+    /// Those since it was asked last: what one run sent.
     pub fn take_restarts(&self) -> Vec<String> {
         let restarts = self.restarts();
-        lock(&self.inner).requests.clear();
-        restarts
+        let taken = std::mem::replace(&mut lock(&self.inner).restarts_taken, restarts.len());
+        restarts[taken..].to_vec()
     }
 
     pub fn listings(&self) -> usize {

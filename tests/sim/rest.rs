@@ -536,7 +536,7 @@ fn restarted_in_huge(huge: &mut Huge, connector: u32, request: &Restart) -> Resp
 /// Whether the request must go to another worker, or why it does not get there.
 fn route(world: &World, here: &Here, request: &Restart, owner: usize) -> Result<bool, Response> {
     if world.connectors.get(&request.connector).is_some_and(|connector| connector.unassigned) {
-        return Err(error(409, answers::NO_LEADER));
+        return Err(nobodys(world, here));
     }
     route_to(world, here, request, owner)
 }
@@ -551,12 +551,17 @@ fn route_to(world: &World, here: &Here, request: &Restart, owner: usize) -> Resu
     match world.workers[owner].alive {
         Alive::Up => {}
         Alive::Missed => return Err(error(500, answers::REFUSED)),
-        Alive::Gone => return Err(passed_on(here, true, error(409, answers::NO_LEADER))),
+        Alive::Gone => return Err(nobodys(world, here)),
     }
     match garbled(&request.connector) {
         None => Ok(true),
         Some(response) => Err(passed_on(here, true, response)),
     }
+}
+
+/// Said by the leader, which a follower has to ask first.
+fn nobodys(world: &World, here: &Here) -> Response {
+    passed_on(here, here.worker != world.leader(), error(409, answers::NO_LEADER))
 }
 
 /// The decoded name goes into the forwarded URL once more: as a path, as a template, as an escape.

@@ -662,6 +662,7 @@ fn rules_take_turns() {
         (0..4).map(|_| post(&connect, "/connectors/orders/tasks/0/restart").status).collect();
     assert_eq!(statuses, [409, 409, 500, 204]);
     assert_eq!((connect.restarts().len(), connect.count_restarts_of("orders", Some(0))), (4, 1));
+    assert_eq!([connect.take_restarts().len(), connect.take_restarts().len()], [4, 0]);
     let answered: Vec<Option<u16>> = connect.requests().iter().map(|request| request.answered).collect();
     assert_eq!(answered, [Some(409), Some(409), Some(500), Some(204)]);
 }
@@ -717,6 +718,11 @@ fn executed_in_spite_of_the_answer() {
     connect.on_restart("orders").answers(Answer::error(500, "Request timed out").but_executed());
     assert_eq!(post(&connect, ALL).status, 500);
     assert_eq!(connect.count_restarts_of("orders", Some(0)), 1);
+    connect.on_restart("sales").answers(Answer::reset().but_executed());
+    connect.connector("sales").tasks(0);
+    connect.fail_connector("sales", Failure::healing_after(1));
+    assert!(raw(&connect.url(), "POST", "/connectors/sales/restart").is_err());
+    assert_eq!(connect.count_restarts_of("sales", None), 1);
 }
 
 #[test]
@@ -762,6 +768,9 @@ fn answers_that_take_their_time() {
         assert_eq!(get(&connect, target).text(), body);
         assert!(begin.elapsed() >= Duration::from_millis(40), "{target}");
     }
+    let slow_head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]";
+    connect.on_status("slow").answers(Answer::raw(slow_head).byte_every(Duration::from_millis(2)));
+    assert_eq!(get(&connect, "/connectors/slow/status").text(), "[]");
     connect.on_listing().answers(Answer::hang());
     let mut stream = dial(&connect.url()).unwrap();
     stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
@@ -883,6 +892,16 @@ fn slow_handshake() {
     let begin = Instant::now();
     assert_eq!(taken_apart(&tls_exchange(&connect, &ours, None).unwrap()).status, 200);
     assert!(begin.elapsed() >= delay);
+}
+
+#[test]
+fn handshake_that_never_ends_does_not_outlive_the_value() {
+    let ours = Authority::new();
+    let connect = Connect::with(Profile::V3_9).tls(&ours, Leaf::Good).handshake_delay(Duration::MAX).start();
+    let mut stream = dial(&connect.url()).unwrap();
+    connect.wait_for("the connection", |it| it.connections() == 1);
+    drop(connect);
+    assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0);
 }
 
 #[test]
