@@ -506,7 +506,7 @@ fn restarted_all(world: &mut World, here: &Here, request: &Restart, now: Instant
     world.restart_planned(name, &plan, now);
     let response = if !has_status {
         error(404, &format!("Status for connector {name} not found"))
-    } else if forwarded && profile.status_has_version() && !here.profile.status_has_version() {
+    } else if profile.status_has_version() && !here.profile.status_has_version() {
         error(500, answers::UNRECOGNIZED_VERSION) // an old follower cannot read its leader's answer
     } else if here.standalone {
         json(202, status_json(&world.connectors[name], profile, &[])) // only sent once it is done

@@ -606,6 +606,8 @@ fn forwarded_errors_by_version() {
     for (profile, status) in [(Profile::V3_3, 500), (Profile::V3_6, 404)] {
         let connect = Connect::with(profile).workers(2).start();
         connect.connector("a;b").on_worker(0);
+        connect.fail_connector("a;b", Failure::always());
+        assert_eq!(post(&connect, &restart).message(), "Failed to start connector: a;b", "not forwarded");
         assert_eq!(ask(&connect.url_of(1), "POST", &restart).status, status, "{profile:?}");
     }
     let connect = Connect::with(Profile::V3_9).workers(2).start();
