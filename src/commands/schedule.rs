@@ -111,7 +111,8 @@ fn seconds(run: u64, every: Duration) -> u64 {
 
 fn text(policy: &Policy, every: Duration, rows: &[Entry], gives_up: Option<&Entry>) -> String {
     use std::fmt::Write;
-    let mut text = format!("a run every {}\n\nATTEMPT  RUN  SINCE THE FAILURE\n", humantime::format_duration(every));
+    let mut text =
+        format!("a run every {}\n\nATTEMPT  RUN  SINCE THE FAILURE\n", humantime::format_duration(every));
     for row in rows {
         let _ = writeln!(text, "{:<7}  {:<3}  {}", row.attempt, row.run, since(row.seconds));
     }
@@ -131,7 +132,11 @@ fn text(policy: &Policy, every: Duration, rows: &[Entry], gives_up: Option<&Entr
 }
 
 fn since(seconds: u64) -> String {
-    if seconds == 0 { "at once".to_owned() } else { humantime::format_duration(Duration::from_secs(seconds)).to_string() }
+    if seconds == 0 {
+        "at once".to_owned()
+    } else {
+        humantime::format_duration(Duration::from_secs(seconds)).to_string()
+    }
 }
 
 #[cfg(test)]

@@ -34,8 +34,15 @@ pub async fn status(config: &Config) -> Exit {
     let plan = match listing {
         Some(listing) => {
             let recovered = ledger.observe(&listing, &config.policy, next_run, started_at);
-            let mut plan =
-                Plan::make(listing, &recovered, &ledger, &config.policy, &config.filter, next_run, started_at);
+            let mut plan = Plan::make(
+                listing,
+                &recovered,
+                &ledger,
+                &config.policy,
+                &config.filter,
+                next_run,
+                started_at,
+            );
             plan.add_recovering(&ledger);
             plan
         }

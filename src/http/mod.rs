@@ -133,7 +133,9 @@ fn through(builder: ClientBuilder, proxy: &Proxy) -> Result<ClientBuilder, Strin
         Proxy::None => Ok(builder.no_proxy()),
         Proxy::Environment => Ok(builder),
         // The error would repeat the URL, and with it a password.
-        Proxy::Url(url) => reqwest::Proxy::all(url).map(|proxy| builder.proxy(proxy)).map_err(|_| "not a URL".to_owned()),
+        Proxy::Url(url) => {
+            reqwest::Proxy::all(url).map(|proxy| builder.proxy(proxy)).map_err(|_| "not a URL".to_owned())
+        }
     }
 }
 

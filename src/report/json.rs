@@ -66,9 +66,13 @@ pub fn write_reset(
         forgotten: Vec<Forgotten<'a>>,
         error: Option<ErrorKey<'a>>,
     }
-    let forgotten = forgotten.iter().map(|id| Forgotten { connector: &id.connector, task: id.task }).collect();
+    let forgotten =
+        forgotten.iter().map(|id| Forgotten { connector: &id.connector, task: id.task }).collect();
     let error = failure.map(ErrorKey::from);
-    finish(writer, &Reset { schema: SCHEMA, command: "reset", ok: failure.is_none(), cluster, state, forgotten, error })
+    finish(
+        writer,
+        &Reset { schema: SCHEMA, command: "reset", ok: failure.is_none(), cluster, state, forgotten, error },
+    )
 }
 
 pub(crate) fn finish(mut writer: impl Write, document: &impl Serialize) -> io::Result<()> {

@@ -51,7 +51,10 @@ pub fn render(report: &Report<'_>, width: Option<usize>) -> String {
 }
 
 fn is_healthy(report: &Report<'_>, plan: &Plan) -> bool {
-    plan.lines.is_empty() && report.warnings().next().is_none() && report.failure.is_none() && report.state.is_none()
+    plan.lines.is_empty()
+        && report.warnings().next().is_none()
+        && report.failure.is_none()
+        && report.state.is_none()
 }
 
 fn healthy(text: &mut String, cluster: &str, connectors: &Counts, tasks: &Counts) {
@@ -101,7 +104,11 @@ fn counted(what: &str, counts: &Counts) -> String {
         ("restarting", counts.restarting),
         ("other", counts.other),
     ];
-    let parts: Vec<String> = each.iter().filter(|(_, count)| *count > 0).map(|(state, count)| format!("{count} {state}")).collect();
+    let parts: Vec<String> = each
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
     let parts = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
     format!("{} {what}{parts}", counts.total)
 }
@@ -109,7 +116,8 @@ fn counted(what: &str, counts: &Counts) -> String {
 const HEADINGS: [&str; 7] = ["CONNECTOR", "TASK", "STATE", "ACTION", "ATTEMPTS", "NEXT", "ROOT CAUSE"];
 
 fn table(text: &mut String, rows: &[Row<'_>], now: Timestamp, width: Option<usize>) {
-    let shown: Vec<(Style, [String; 7])> = rows.iter().take(MOST_ROWS).map(|row| (style(row.line.action), cells(row, now))).collect();
+    let shown: Vec<(Style, [String; 7])> =
+        rows.iter().take(MOST_ROWS).map(|row| (style(row.line.action), cells(row, now))).collect();
     let mut widths = HEADINGS.map(UnicodeWidthStr::width);
     for (_, cells) in &shown {
         for (width, cell) in widths.iter_mut().zip(cells) {
@@ -118,7 +126,8 @@ fn table(text: &mut String, rows: &[Row<'_>], now: Timestamp, width: Option<usiz
     }
     // The last column takes what the terminal leaves.
     if let ([before @ .., last], Some(width)) = (&mut widths, width) {
-        let taken = before.iter().fold(0_usize, |sum, width| sum.saturating_add(*width).saturating_add(GAP.len()));
+        let taken =
+            before.iter().fold(0_usize, |sum, width| sum.saturating_add(*width).saturating_add(GAP.len()));
         *last = width.saturating_sub(taken).max(NARROWEST_CAUSE);
     }
     row(text, BOLD, &HEADINGS.map(str::to_owned), &widths, width.is_some());
