@@ -9,7 +9,7 @@ use super::{fail, print};
 use crate::cli::Typed;
 use crate::config::{Config, Output};
 use crate::decide::ledger::Ledger;
-use crate::decide::model::InstanceId;
+use crate::decide::model::{InstanceId, Timestamp};
 use crate::exit::{Exit, Failure, Kind};
 use crate::report::json;
 use crate::store::{self, Store};
@@ -46,7 +46,8 @@ async fn forget(config: &Config, names: &[String]) -> Result<(Vec<InstanceId>, O
         for id in &forgotten {
             ledger.records.remove(id);
         }
-        store.settle(&ledger).await?;
+        // All or nothing: a run that looked before must not bring them back.
+        store.charge(&ledger, Timestamp::default()).await?;
     }
     Ok((forgotten, failure))
 }
@@ -112,7 +113,6 @@ fn report(config: &Config, forgotten: &[InstanceId], failure: Option<&Failure>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::model::Timestamp;
 
     #[test]
     fn names_are_connectors_first_and_tasks_second() {
