@@ -26,7 +26,7 @@ const ARROWS: &[(&str, Arrows)] = &[
     ("signal", Arrows::AllBut(&["commands"])),
     ("connect", Arrows::Only(&["decide", "http"])),
     ("store", Arrows::Only(&["decide", "http"])),
-    ("report", Arrows::Only(&["decide", "http"])),
+    ("report", Arrows::Only(&["decide", "http", "exit"])),
     ("http", Arrows::Only(&[])),
     ("decide", Arrows::Only(&[])),
 ];
