@@ -662,8 +662,8 @@ mod tests { use super::*; use super::super::model; use proptest::prelude::*; }
             ["1: `report` may not name `super::super::config`"]
         );
         assert_eq!(
-            broken("src/report/text.rs", "fn f() -> crate::exit::Code {}"),
-            ["1: `report` may not name `crate::exit::Code`"]
+            broken("src/report/text.rs", "fn f() -> crate::signal::Interrupt {}"),
+            ["1: `report` may not name `crate::signal::Interrupt`"]
         );
         assert_eq!(
             broken("src/http/mod.rs", "use crate::decide::model;"),
