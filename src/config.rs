@@ -726,7 +726,7 @@ mod tests {
     fn config(args: &[&str], environment: &[(&str, &str)]) -> Result<Config, Refused> {
         let args = ["guardian", "run"].iter().chain(args).map(OsString::from);
         let Parsed::Typed(typed) = cli::parse(args) else { panic!("wrong command line") };
-        let home = [("HOME", "/home/u")];
+        let home = [("HOME", "/h")];
         let environment =
             home.iter().chain(environment).map(|(name, value)| ((*name).to_owned(), OsString::from(value)));
         Config::new(&typed, &environment.collect())
@@ -742,7 +742,7 @@ mod tests {
         let config = config(&[], &[]).unwrap();
         assert_eq!(config.connect.urls, [Url::parse("http://localhost:8083").unwrap()]);
         assert_eq!(config.cluster, "localhost_8083");
-        assert_eq!(config.state.to_string(), "/home/u/.local/state/connector-guardian/localhost_8083.json");
+        assert_eq!(config.state.to_string(), "/h/.local/state/connector-guardian/localhost_8083.json");
         assert_eq!(
             (config.policy.max_restart, config.policy.ratio, config.policy.backoff),
             (Some(7), 1, true)

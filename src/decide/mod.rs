@@ -12,3 +12,6 @@ pub mod outcome;
 pub mod plan;
 pub mod policy;
 pub mod select;
+
+#[cfg(test)]
+mod tests;

@@ -154,7 +154,7 @@ impl Api {
             Err(error) if error.is_timeout() => return Err(self.unanswered(&error)),
             Ok(answer) => tracing::debug!("{verb} {}: HTTP {}, trying again", self.map, answer.status),
             Err(error) => {
-                tracing::debug!("{verb} {}: {}, trying again", self.map, http::explain_plainly(&error))
+                tracing::debug!("{verb} {}: {}, trying again", self.map, http::explain_plainly(&error));
             }
         }
         sleep(AGAIN_AFTER).await;
