@@ -110,13 +110,13 @@ impl Setup {
         jvm::with_ports(&what, |ports| self.start_on(ports, &jars, &plugins))
     }
 
-    fn start_on(&self, [port, https]: [u16; 2], jars: &Path, plugins: &Path) -> Option<Worker> {
+    fn start_on(&self, [port]: [u16; 1], jars: &Path, plugins: &Path) -> Option<Worker> {
         let folder = jvm::new_folder(&format!("worker-{}", self.version.number));
         let settings = folder.join("worker.properties");
         let text: String = self
             .properties(port, &folder, plugins)
             .into_iter()
-            .map(|(key, value)| format!("{key}={}\n", value.replace("{https}", &https.to_string())))
+            .map(|(key, value)| format!("{key}={value}\n"))
             .collect();
         fs::write(&settings, text).expect("write the worker's settings");
 
@@ -150,7 +150,6 @@ impl Setup {
         bound.then(|| Worker {
             version: self.version,
             port,
-            https,
             headers: self.headers.clone(),
             jvm,
         })
@@ -232,8 +231,6 @@ pub struct Worker {
     pub version: &'static Version,
     /// The plain listener, which every worker has.
     pub port: u16,
-    /// A second port, for a worker whose settings have `{https}` in their listeners.
-    pub https: u16,
     headers: Vec<String>,
     pub jvm: Jvm,
 }

@@ -99,10 +99,6 @@ pub struct Started {
 }
 
 impl Started {
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     pub fn finish(mut self) -> Run {
         let started = Instant::now();
         let status = loop {

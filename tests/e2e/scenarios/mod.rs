@@ -7,4 +7,6 @@ mod left_alone;
 mod names;
 mod recipe;
 mod restart_calls;
+mod security;
+mod standalone;
 mod two_workers;

@@ -11,12 +11,18 @@ fn a_failed_connector_is_restarted(scene: &mut Scene) {
     let worker = scene.worker();
     let flaky = worker.failing(NAME, 2, &["connector"]);
 
-    // Connect answers 500 "Failed to start connector" when the restart was done and failed again: charged, no error.
+    // Connect answers 500 "Failed to start connector" when the restart was done and failed again: charged, no error. A
+    // worker 2.3 says 204 all the same, so the failure shows only in the next run.
+    let answered = if worker.version.is_at_least(2, 8) {
+        "failed"
+    } else {
+        "restarted"
+    };
     let run = scene.run(&[]);
     run.assert_ok();
     assert_eq!(
         (run.action(NAME, None), run.attempts(NAME, None)),
-        ("failed", Some(1))
+        (answered, Some(1))
     );
     assert_eq!(flaky.starts("connector"), 2);
     worker.await_failure(NAME, None, 2);
