@@ -73,10 +73,7 @@ impl Setup {
     }
 
     pub fn standalone(version: &'static Version) -> Setup {
-        Setup {
-            mode: Mode::Standalone,
-            ..Setup::distributed(version)
-        }
+        Setup { mode: Mode::Standalone, ..Setup::distributed(version) }
     }
 
     pub fn set(mut self, key: &str, value: impl Into<String>) -> Setup {
@@ -143,30 +140,17 @@ impl Setup {
             if log.says_port_taken() {
                 return Ok(false);
             }
-            std::net::TcpStream::connect(("127.0.0.1", port))
-                .map(|_| true)
-                .map_err(|error| error.to_string())
+            std::net::TcpStream::connect(("127.0.0.1", port)).map(|_| true).map_err(|error| error.to_string())
         });
-        bound.then(|| Worker {
-            version: self.version,
-            port,
-            headers: self.headers.clone(),
-            jvm,
-        })
+        bound.then(|| Worker { version: self.version, port, headers: self.headers.clone(), jvm })
     }
 
     fn properties(&self, port: u16, folder: &Path, plugins: &Path) -> BTreeMap<String, String> {
         let group = &self.group;
         let mut properties: BTreeMap<String, String> = [
             ("bootstrap.servers", kafka::broker().address.clone()),
-            (
-                "key.converter",
-                "org.apache.kafka.connect.storage.StringConverter".to_owned(),
-            ),
-            (
-                "value.converter",
-                "org.apache.kafka.connect.storage.StringConverter".to_owned(),
-            ),
+            ("key.converter", "org.apache.kafka.connect.storage.StringConverter".to_owned()),
+            ("value.converter", "org.apache.kafka.connect.storage.StringConverter".to_owned()),
             ("listeners", format!("http://127.0.0.1:{port}")),
             ("rest.advertised.host.name", "127.0.0.1".to_owned()),
             ("rest.advertised.port", port.to_string()),
@@ -177,10 +161,9 @@ impl Setup {
         .map(|(key, value)| (key.to_owned(), value))
         .into();
         let of_the_mode = match self.mode {
-            Mode::Standalone => vec![(
-                "offset.storage.file.filename",
-                folder.join("offsets").display().to_string(),
-            )],
+            Mode::Standalone => {
+                vec![("offset.storage.file.filename", folder.join("offsets").display().to_string())]
+            }
             Mode::Distributed => vec![
                 ("group.id", group.clone()),
                 ("config.storage.topic", format!("{group}-configs")),
@@ -196,11 +179,7 @@ impl Setup {
                 ("scheduled.rebalance.max.delay.ms", "10000".to_owned()),
             ],
         };
-        properties.extend(
-            of_the_mode
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), value)),
-        );
+        properties.extend(of_the_mode.into_iter().map(|(key, value)| (key.to_owned(), value)));
         properties.extend(self.settings.clone());
         properties
     }
@@ -210,10 +189,7 @@ impl Setup {
 fn plugins(version: &Version, jars: &Path) -> PathBuf {
     static COMPILED: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
     let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-    compiled
-        .entry(version.number)
-        .or_insert_with(|| flaky::plugin_path(version.number, jars))
-        .clone()
+    compiled.entry(version.number).or_insert_with(|| flaky::plugin_path(version.number, jars)).clone()
 }
 
 fn logging(version: &Version, folder: &Path) -> String {
@@ -247,20 +223,19 @@ impl Worker {
     pub fn await_ready(&mut self) {
         let (port, headers) = (self.port, self.headers.clone());
         let has_health = self.version.has_health();
-        self.jvm
-            .until("JSON from /connectors and a healthy /health", || {
-                let answer = http::request(port, "GET", "/connectors", &headers, "")?;
-                if answer.status != 200 || !answer.json()?.is_array() {
+        self.jvm.until("JSON from /connectors and a healthy /health", || {
+            let answer = http::request(port, "GET", "/connectors", &headers, "")?;
+            if answer.status != 200 || !answer.json()?.is_array() {
+                return Err(answer.to_string());
+            }
+            if has_health {
+                let answer = http::request(port, "GET", "/health", &headers, "")?;
+                if answer.status != 200 {
                     return Err(answer.to_string());
                 }
-                if has_health {
-                    let answer = http::request(port, "GET", "/health", &headers, "")?;
-                    if answer.status != 200 {
-                        return Err(answer.to_string());
-                    }
-                }
-                Ok(())
-            });
+            }
+            Ok(())
+        });
     }
 
     pub fn request(&self, method: &str, path: &str, body: &str) -> Result<Answer, String> {
@@ -302,9 +277,7 @@ impl Worker {
         }
         self.create(name, flaky.config(tasks));
         for fault in faults {
-            let task = fault
-                .strip_prefix("task-")
-                .map(|id| id.parse().expect("task-N"));
+            let task = fault.strip_prefix("task-").map(|id| id.parse().expect("task-N"));
             self.await_failure(name, task, 1);
         }
         flaky
@@ -325,40 +298,24 @@ impl Worker {
 
     /// Waits until the worker's log holds a text so many times.
     pub fn await_logged(&self, text: &str, times: usize) {
-        wait::until(
-            &format!("{text:?} {times} times in the worker's log"),
-            || match self.log().text().matches(text).count() {
+        wait::until(&format!("{text:?} {times} times in the worker's log"), || {
+            match self.log().text().matches(text).count() {
                 found if found >= times => Ok(()),
                 found => Err(format!("{found} times")),
-            },
-        );
+            }
+        });
     }
 
     pub fn resume(&self, name: &str) {
-        self.demand(
-            "PUT",
-            &format!("/connectors/{}/resume", segment(name)),
-            "",
-            202,
-        );
+        self.demand("PUT", &format!("/connectors/{}/resume", segment(name)), "", 202);
     }
 
     pub fn pause(&self, name: &str) {
-        self.demand(
-            "PUT",
-            &format!("/connectors/{}/pause", segment(name)),
-            "",
-            202,
-        );
+        self.demand("PUT", &format!("/connectors/{}/pause", segment(name)), "", 202);
     }
 
     pub fn stop(&self, name: &str) {
-        self.demand(
-            "PUT",
-            &format!("/connectors/{}/stop", segment(name)),
-            "",
-            204,
-        );
+        self.demand("PUT", &format!("/connectors/{}/stop", segment(name)), "", 204);
     }
 
     pub fn delete_all_connectors(&self) {
@@ -370,11 +327,7 @@ impl Worker {
         }
         wait::until("no connector to be left", || {
             let answer = self.request("GET", "/connectors", "")?;
-            if answer.body == "[]" {
-                Ok(())
-            } else {
-                Err(answer.to_string())
-            }
+            if answer.body == "[]" { Ok(()) } else { Err(answer.to_string()) }
         });
     }
 
@@ -409,29 +362,20 @@ impl Worker {
                 Some(task) => task_of(status, task),
             };
             instance["state"] == "FAILED"
-                && instance["trace"]
-                    .as_str()
-                    .is_some_and(|trace| trace.contains(&sign))
+                && instance["trace"].as_str().is_some_and(|trace| trace.contains(&sign))
         });
     }
 
     pub fn await_status(&self, name: &str, awaited: &str, holds: impl Fn(&Value) -> bool) -> Value {
         wait::until(&format!("{awaited} in the status of {name:?}"), || {
             let status = self.status(name)?;
-            if holds(&status) {
-                Ok(status)
-            } else {
-                Err(status.to_string())
-            }
+            if holds(&status) { Ok(status) } else { Err(status.to_string()) }
         })
     }
 
     /// The targets of all restart requests in the worker's access log so far, in the order of their answers.
     pub fn restarts(&self) -> Vec<String> {
-        assert!(
-            self.version.has_access_log(),
-            "this worker writes no access log"
-        );
+        assert!(self.version.has_access_log(), "this worker writes no access log");
         // The log is written after the answer. A request of our own, seen in the log, comes after all that were
         // answered before it.
         static MARK: AtomicU32 = AtomicU32::new(0);
@@ -439,22 +383,13 @@ impl Worker {
         self.demand("GET", &mark, "", 200);
         let text = wait::until(&format!("{mark} in the access log"), || {
             let text = self.log().text();
-            if text.contains(&format!("{mark} ")) {
-                Ok(text)
-            } else {
-                Err(self.log().tail())
-            }
+            if text.contains(&format!("{mark} ")) { Ok(text) } else { Err(self.log().tail()) }
         });
         text.lines()
             .filter_map(|line| line.split_once("\"POST "))
             .filter_map(|(_, rest)| rest.split_once(" HTTP/"))
             .map(|(target, _)| target.to_owned())
-            .filter(|target| {
-                target
-                    .split('?')
-                    .next()
-                    .is_some_and(|path| path.ends_with("/restart"))
-            })
+            .filter(|target| target.split('?').next().is_some_and(|path| path.ends_with("/restart")))
             .collect()
     }
 }
@@ -463,18 +398,12 @@ impl Worker {
 /// as its place in `workers`.
 pub fn await_one_group(workers: &[&Worker]) -> usize {
     wait::until("the workers to be in one generation of one group", || {
-        let joined: Vec<String> = workers
-            .iter()
-            .filter_map(|worker| last_joined(&worker.log().text()))
-            .collect();
+        let joined: Vec<String> =
+            workers.iter().filter_map(|worker| last_joined(&worker.log().text())).collect();
         let all_alike = joined.len() == workers.len() && joined.iter().all(|one| *one == joined[0]);
         workers
             .iter()
-            .position(|worker| {
-                joined
-                    .iter()
-                    .any(|one| one.contains(&format!(":{}/", worker.port)))
-            })
+            .position(|worker| joined.iter().any(|one| one.contains(&format!(":{}/", worker.port))))
             .filter(|_| all_alike)
             .ok_or_else(|| format!("{joined:?}"))
     })
@@ -482,9 +411,7 @@ pub fn await_one_group(workers: &[&Worker]) -> usize {
 
 /// "GENERATION LEADER" of the last time that a worker logged having joined.
 fn last_joined(log: &str) -> Option<String> {
-    let line = log
-        .lines()
-        .rfind(|line| line.contains("Joined group at generation "))?;
+    let line = log.lines().rfind(|line| line.contains("Joined group at generation "))?;
     let generation = line.split("generation ").nth(1)?.split(' ').next()?;
     let leader = line.split("leaderUrl='").nth(1)?.split('\'').next()?;
     Some(format!("{generation} {leader}"))

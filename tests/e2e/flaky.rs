@@ -27,19 +27,12 @@ pub fn plugin_path(version: &str, jars: &Path) -> PathBuf {
     let home = plugins.join("flaky");
     let services = home.join("META-INF/services");
     fs::create_dir_all(&services).expect("create the plugin's folder");
-    fs::write(
-        services.join("org.apache.kafka.connect.source.SourceConnector"),
-        CLASS,
-    )
-    .expect("name the plugin's class");
+    fs::write(services.join("org.apache.kafka.connect.source.SourceConnector"), CLASS)
+        .expect("name the plugin's class");
 
     let mut javac = Command::new("javac");
     // Java 8's class files: what a 2.3 worker expects to find in a plugin. -options silences "release 8 is old".
-    javac
-        .args(["--release", "8", "-Xlint:-options", "-cp"])
-        .arg(jars.join("*"))
-        .arg("-d")
-        .arg(&home);
+    javac.args(["--release", "8", "-Xlint:-options", "-cp"]).arg(jars.join("*")).arg("-d").arg(&home);
     for (name, text) in SOURCES {
         let file = sources.join(name);
         fs::write(&file, text).expect("write the plugin's source");
@@ -63,10 +56,7 @@ pub struct Flaky {
 
 impl Flaky {
     pub fn new(name: &str) -> Flaky {
-        Flaky {
-            name: name.to_owned(),
-            control: jvm::new_folder("control"),
-        }
+        Flaky { name: name.to_owned(), control: jvm::new_folder("control") }
     }
 
     pub fn config(&self, tasks: u32) -> Value {
@@ -84,27 +74,21 @@ impl Flaky {
 
     /// The same with the message of the root cause.
     pub fn fail_because(&self, what: &str, cause: &str) {
-        fs::write(self.control.join(format!("{what}.fail")), cause)
-            .expect("write to the control folder");
+        fs::write(self.control.join(format!("{what}.fail")), cause).expect("write to the control folder");
     }
 
     pub fn heal(&self, what: &str) {
-        fs::remove_file(self.control.join(format!("{what}.fail")))
-            .expect("heal only what was made to fail");
+        fs::remove_file(self.control.join(format!("{what}.fail"))).expect("heal only what was made to fail");
     }
 
     /// From now on `what` ("connector", "taskconfigs", "task-0") takes this long.
     pub fn block(&self, what: &str, millis: u64) {
-        fs::write(
-            self.control.join(format!("{what}.block")),
-            millis.to_string(),
-        )
-        .expect("write to the control folder");
+        fs::write(self.control.join(format!("{what}.block")), millis.to_string())
+            .expect("write to the control folder");
     }
 
     pub fn unblock(&self, what: &str) {
-        fs::remove_file(self.control.join(format!("{what}.block")))
-            .expect("unblock only what blocks");
+        fs::remove_file(self.control.join(format!("{what}.block"))).expect("unblock only what blocks");
     }
 
     /// How often the worker has started `who` ("connector", "task 0"), by the plugin's own count.
@@ -117,12 +101,11 @@ impl Flaky {
     }
 
     pub fn await_starts(&self, who: &str, count: usize) {
-        wait::until(
-            &format!("start number {count} of {who} of {:?}", self.name),
-            || match self.starts(who) {
+        wait::until(&format!("start number {count} of {who} of {:?}", self.name), || {
+            match self.starts(who) {
                 started if started >= count => Ok(()),
                 started => Err(format!("{started} starts")),
-            },
-        );
+            }
+        });
     }
 }

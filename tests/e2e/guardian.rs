@@ -24,14 +24,10 @@ pub struct Guardian {
 impl Guardian {
     /// `home` also holds the state; two guardians with one home share their memory.
     pub fn new(url: &str, home: &Path) -> Guardian {
-        Guardian {
-            home: home.to_owned(),
-            args: Vec::new(),
-            envs: Vec::new(),
-        }
-        .env("KAFKA_CONNECT_URL", url)
-        .env("HOME", home)
-        .env("GUARDIAN_STATE", home.join("state.json"))
+        Guardian { home: home.to_owned(), args: Vec::new(), envs: Vec::new() }
+            .env("KAFKA_CONNECT_URL", url)
+            .env("HOME", home)
+            .env("GUARDIAN_STATE", home.join("state.json"))
     }
 
     pub fn args(mut self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Guardian {
@@ -74,10 +70,7 @@ impl Guardian {
 
     /// One `guardian run` as most scenarios want it: back to back, so without the pause between two restarts.
     pub fn once(&self, args: &[&str]) -> Run {
-        self.clone()
-            .args(["run", "--once", "--output", "json", "--settle", "0s"])
-            .args(args)
-            .run()
+        self.clone().args(["run", "--once", "--output", "json", "--settle", "0s"]).args(args).run()
     }
 }
 
@@ -140,18 +133,14 @@ impl Run {
         self.json["instances"]
             .as_array()
             .and_then(|all| {
-                all.iter().find(|entry| {
-                    entry["connector"] == connector && entry["task"] == Value::from(task)
-                })
+                all.iter().find(|entry| entry["connector"] == connector && entry["task"] == Value::from(task))
             })
             .unwrap_or(ABSENT)
     }
 
     /// What was done about an instance, "" when it has no line.
     pub fn action(&self, connector: &str, task: Option<usize>) -> &str {
-        self.instance(connector, task)["action"]
-            .as_str()
-            .unwrap_or("")
+        self.instance(connector, task)["action"].as_str().unwrap_or("")
     }
 
     pub fn attempts(&self, connector: &str, task: Option<usize>) -> Option<u64> {

@@ -40,13 +40,7 @@ pub fn request(
         .map_err(|error| format!("{method} {path} on port {port}: {error}"))
 }
 
-fn exchange(
-    port: u16,
-    method: &str,
-    path: &str,
-    headers: &[String],
-    body: &str,
-) -> std::io::Result<Answer> {
+fn exchange(port: u16, method: &str, path: &str, headers: &[String], body: &str) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     // Connect itself answers within 90 s (RestServer.DEFAULT_REST_REQUEST_TIMEOUT_MS).
     stream.set_read_timeout(Some(Duration::from_secs(95)))?;
@@ -56,10 +50,7 @@ fn exchange(
         head.push_str("\r\n");
     }
     if !body.is_empty() {
-        head.push_str(&format!(
-            "Content-Type: application/json\r\nContent-Length: {}\r\n",
-            body.len()
-        ));
+        head.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
     }
     stream.write_all(format!("{head}\r\n{body}").as_bytes())?;
     let mut raw = Vec::new();
@@ -77,11 +68,7 @@ fn parse(raw: &str) -> Option<Answer> {
         .find(|(name, _)| name.eq_ignore_ascii_case("content-type"))
         .map(|(_, value)| value.trim().to_owned())
         .unwrap_or_default();
-    Some(Answer {
-        status,
-        content_type,
-        body: body.to_owned(),
-    })
+    Some(Answer { status, content_type, body: body.to_owned() })
 }
 
 /// A name as one path segment: every byte but the unreserved ones as %XX.

@@ -46,19 +46,10 @@ pub const ALL: [&Version; 6] = [&V2_3, &V2_8, &V3_0, &V3_6, &V3_9, &V4_3];
 pub const BROKER: &str = "4.4.0";
 
 /// Pinned so that Maven's own default for its release does not decide.
-const COPY_DEPENDENCIES: &str =
-    "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies";
+const COPY_DEPENDENCIES: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies";
 
-const fn version(
-    number: &'static str,
-    since: (u32, u32),
-    logging: &'static [&'static str],
-) -> Version {
-    Version {
-        number,
-        since,
-        logging,
-    }
+const fn version(number: &'static str, since: (u32, u32), logging: &'static [&'static str]) -> Version {
+    Version { number, since, logging }
 }
 
 impl Version {
@@ -100,10 +91,8 @@ impl Version {
             "connect-transforms",
             "connect-basic-auth-extension",
         ];
-        let mut wanted: Vec<String> = connect
-            .iter()
-            .map(|artifact| format!("org.apache.kafka:{artifact}:{}", self.number))
-            .collect();
+        let mut wanted: Vec<String> =
+            connect.iter().map(|artifact| format!("org.apache.kafka:{artifact}:{}", self.number)).collect();
         wanted.extend(self.logging.iter().map(|&artifact| artifact.to_owned()));
         fetched(&format!("connect-{}", self.number), &wanted)
     }
@@ -112,10 +101,7 @@ impl Version {
 pub fn broker_jars() -> PathBuf {
     fetched(
         &format!("broker-{BROKER}"),
-        &[
-            format!("org.apache.kafka:kafka_2.13:{BROKER}"),
-            "org.slf4j:slf4j-simple:1.7.36".to_owned(),
-        ],
+        &[format!("org.apache.kafka:kafka_2.13:{BROKER}"), "org.slf4j:slf4j-simple:1.7.36".to_owned()],
     )
 }
 
@@ -135,17 +121,11 @@ fn fetched(name: &str, artifacts: &[String]) -> PathBuf {
 }
 
 fn cache() -> PathBuf {
-    let set = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("GUARDIAN_E2E_CACHE")
         .or_else(|| set("XDG_CACHE_HOME").map(|home| home.join("connector-guardian/e2e")))
         .or_else(|| set("HOME").map(|home| home.join(".cache/connector-guardian/e2e")))
-        .expect(
-            "nowhere to keep Kafka's jars: set GUARDIAN_E2E_CACHE to a folder (HOME is not set)",
-        )
+        .expect("nowhere to keep Kafka's jars: set GUARDIAN_E2E_CACHE to a folder (HOME is not set)")
 }
 
 fn pom(name: &str, artifacts: &[String]) -> String {

@@ -18,12 +18,8 @@ use crate::wait;
 const OLDEST_JAVA: u32 = 17;
 
 /// Small and quick to start: one compiler tier and one collector thread halve a worker's start on two cores.
-const FRUGAL: [&str; 4] = [
-    "-XX:TieredStopAtLevel=1",
-    "-XX:+UseSerialGC",
-    "-Xshare:auto",
-    "-Djava.awt.headless=true",
-];
+const FRUGAL: [&str; 4] =
+    ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Djava.awt.headless=true"];
 
 /// Reads "+ PID" and "- PID". When the tests end, however they end, its input closes: it kills every JVM that is left and
 /// removes their folder (unless told to keep it).
@@ -44,11 +40,7 @@ for pid in $live; do kill -9 "$pid"; done
 pub fn run_folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        tempfile::Builder::new()
-            .prefix("guardian-e2e-")
-            .tempdir()
-            .expect("a folder for this test run")
-            .keep() // the watchdog removes it, after the last JVM
+        tempfile::Builder::new().prefix("guardian-e2e-").tempdir().expect("a folder for this test run").keep() // the watchdog removes it, after the last JVM
     })
 }
 
@@ -91,8 +83,7 @@ pub fn java_version() -> &'static str {
         );
         for tool in ["java", "javac"] {
             let found = Command::new(tool).arg("-version").output();
-            let output =
-                found.unwrap_or_else(|error| panic!("cannot start `{tool}`: {error}. {get}"));
+            let output = found.unwrap_or_else(|error| panic!("cannot start `{tool}`: {error}. {get}"));
             assert!(output.status.success(), "`{tool} -version` failed. {get}");
         }
         let output = Command::new("java")
@@ -109,10 +100,7 @@ pub fn java_version() -> &'static str {
                 .unwrap_or_else(|| panic!("`java` does not say its {name}:\n{settings}"))
         };
         let feature: u32 = property("java.specification.version").parse().unwrap_or(8); // "1.8"
-        assert!(
-            feature >= OLDEST_JAVA,
-            "this Java is version {feature}. {get}"
-        );
+        assert!(feature >= OLDEST_JAVA, "this Java is version {feature}. {get}");
         property("java.version")
     })
 }
@@ -130,10 +118,7 @@ impl Log {
         let text = self.text();
         let lines: Vec<&str> = text.lines().collect();
         let tail = lines[lines.len().saturating_sub(40)..].join("\n");
-        format!(
-            "--- the last lines of {} ---\n{tail}\n---",
-            self.0.display()
-        )
+        format!("--- the last lines of {} ---\n{tail}\n---", self.0.display())
     }
 
     /// What Kafka and Jetty both say when a port is taken.
@@ -168,11 +153,7 @@ impl Jvm {
             .spawn()
             .unwrap_or_else(|error| panic!("start {name}: {error}"));
         tell_watchdog('+', child.id());
-        Jvm {
-            name: name.to_owned(),
-            child,
-            log: Log(log),
-        }
+        Jvm { name: name.to_owned(), child, log: Log(log) }
     }
 
     /// Waits for a condition while it runs; a JVM that ends meanwhile is a failure at once, with its log.
@@ -208,20 +189,13 @@ impl Jvm {
     pub fn kill(&mut self) {
         self.child.kill().expect("kill a child of ours");
         let status = self.child.wait().expect("wait for a child of ours");
-        assert_eq!(
-            status.signal(),
-            Some(9),
-            "{} had ended by itself: {status}",
-            self.name
-        );
+        assert_eq!(status.signal(), Some(9), "{} had ended by itself: {status}", self.name);
     }
 
     /// STOP and CONT make a worker that accepts connections and never answers.
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args(["-s", name, &self.child.id().to_string()])
-            .status()
-            .expect("run kill");
+        let status =
+            Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().expect("run kill");
         assert!(status.success(), "kill -s {name} {}: {status}", self.name);
     }
 }
@@ -238,16 +212,13 @@ impl Drop for Jvm {
 /// "Address already in use" is made again with others: see `with_ports`.
 pub fn free_ports<const N: usize>() -> [u16; N] {
     // All are held until all are known, so that they differ.
-    let held = [(); N]
-        .map(|()| std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port on loopback"));
+    let held =
+        [(); N].map(|()| std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port on loopback"));
     held.map(|listener| listener.local_addr().expect("a bound port").port())
 }
 
 /// Starts something on free ports; `start` returns `None` when one of them was taken meanwhile.
-pub fn with_ports<T, const N: usize>(
-    what: &str,
-    mut start: impl FnMut([u16; N]) -> Option<T>,
-) -> T {
+pub fn with_ports<T, const N: usize>(what: &str, mut start: impl FnMut([u16; N]) -> Option<T>) -> T {
     // Two clashes in a row on a machine with thousands of free ports are no accident.
     let mut tried = BTreeSet::new();
     for _ in 0..5 {

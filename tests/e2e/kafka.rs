@@ -26,8 +26,7 @@ fn start([port, controller]: [u16; 2]) -> Option<Broker> {
     let jars = jars::broker_jars();
     let folder = jvm::new_folder("broker");
     let settings = folder.join("broker.properties");
-    fs::write(&settings, properties(port, controller, &folder))
-        .expect("write the broker's settings");
+    fs::write(&settings, properties(port, controller, &folder)).expect("write the broker's settings");
     format_storage(&jars, &settings);
 
     let mut jvm = Jvm::start(
@@ -46,14 +45,9 @@ fn start([port, controller]: [u16; 2]) -> Option<Broker> {
         if log.says_port_taken() {
             return Ok(false);
         }
-        TcpStream::connect(("127.0.0.1", port))
-            .map(|_| true)
-            .map_err(|error| error.to_string())
+        TcpStream::connect(("127.0.0.1", port)).map(|_| true).map_err(|error| error.to_string())
     });
-    listens.then(|| Broker {
-        address: format!("127.0.0.1:{port}"),
-        _jvm: jvm,
-    })
+    listens.then(|| Broker { address: format!("127.0.0.1:{port}"), _jvm: jvm })
 }
 
 fn properties(port: u16, controller: u16, folder: &Path) -> String {
@@ -81,13 +75,7 @@ fn format_storage(jars: &Path, settings: &Path) {
     let output = Command::new("java")
         .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"])
         .arg(jars.join("*"))
-        .args([
-            "kafka.tools.StorageTool",
-            "format",
-            "-t",
-            "Z3VhcmRpYW4tZTJlLXRlcw",
-            "-c",
-        ])
+        .args(["kafka.tools.StorageTool", "format", "-t", "Z3VhcmRpYW4tZTJlLXRlcw", "-c"])
         .arg(settings)
         .output()
         .expect("run the storage tool");

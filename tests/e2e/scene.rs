@@ -49,15 +49,8 @@ pub struct Scene {
 pub fn play(version: &'static Version, name: &'static str, scenario: impl FnOnce(&mut Scene)) {
     let mut verdict = Verdict::awaited(version, name);
     let worker = lend_worker(version);
-    let port = worker
-        .as_ref()
-        .map(|worker| worker.port)
-        .expect("lent with a worker in it");
-    let mut scene = Scene {
-        worker,
-        wire: Wire::to(port),
-        home: jvm::new_folder("guardian"),
-    };
+    let port = worker.as_ref().map(|worker| worker.port).expect("lent with a worker in it");
+    let mut scene = Scene { worker, wire: Wire::to(port), home: jvm::new_folder("guardian") };
     // The wait for the worker, or its start, is not the scenario's.
     verdict.started = Instant::now();
     let tail = ShowOnPanic(scene.worker().log().clone());
@@ -66,28 +59,18 @@ pub fn play(version: &'static Version, name: &'static str, scenario: impl FnOnce
 }
 
 /// Plays one scenario that starts workers of its own.
-pub fn play_alone(
-    version: &'static Version,
-    name: &'static str,
-    scenario: impl FnOnce(&'static Version),
-) {
+pub fn play_alone(version: &'static Version, name: &'static str, scenario: impl FnOnce(&'static Version)) {
     let _verdict = Verdict::awaited(version, name);
     scenario(version);
 }
 
 fn lend_worker(version: &'static Version) -> MutexGuard<'static, Option<Worker>> {
-    static WORKERS: [Mutex<Option<Worker>>; jars::ALL.len()] =
-        [const { Mutex::new(None) }; jars::ALL.len()];
-    let index = jars::ALL
-        .iter()
-        .position(|known| known.number == version.number)
-        .expect("a version of the table");
+    static WORKERS: [Mutex<Option<Worker>>; jars::ALL.len()] = [const { Mutex::new(None) }; jars::ALL.len()];
+    let index =
+        jars::ALL.iter().position(|known| known.number == version.number).expect("a version of the table");
     // A scenario that failed on this worker does not spoil it for the next: its connectors are deleted now.
-    let mut lent = WORKERS[index]
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    lent.get_or_insert_with(|| Setup::distributed(version).start())
-        .delete_all_connectors();
+    let mut lent = WORKERS[index].lock().unwrap_or_else(PoisonError::into_inner);
+    lent.get_or_insert_with(|| Setup::distributed(version).start()).delete_all_connectors();
     lent
 }
 
@@ -134,11 +117,7 @@ struct Verdict {
 
 impl Verdict {
     fn awaited(version: &'static Version, scenario: &'static str) -> Verdict {
-        Verdict {
-            version,
-            scenario,
-            started: Instant::now(),
-        }
+        Verdict { version, scenario, started: Instant::now() }
     }
 }
 

@@ -19,10 +19,7 @@ static OUTCOMES: Mutex<Outcomes> = Mutex::new(BTreeMap::new());
 
 pub fn enter(scenario: &'static str, version: &'static str, outcome: String) {
     let mut outcomes = OUTCOMES.lock().unwrap_or_else(PoisonError::into_inner);
-    outcomes
-        .entry(scenario)
-        .or_default()
-        .insert(version, outcome);
+    outcomes.entry(scenario).or_default().insert(version, outcome);
 }
 
 /// Named to come after all scenarios in the harness's alphabetical order.
@@ -34,11 +31,7 @@ fn of_what_was_tested() {
     wait::until_within(Duration::from_secs(600), "the other tests to end", || {
         let outcomes = OUTCOMES.lock().unwrap_or_else(PoisonError::into_inner);
         let ended: usize = outcomes.values().map(BTreeMap::len).sum();
-        if ended == asked_for {
-            Ok(())
-        } else {
-            Err(format!("{ended} of {asked_for}"))
-        }
+        if ended == asked_for { Ok(()) } else { Err(format!("{ended} of {asked_for}")) }
     });
     let outcomes = OUTCOMES.lock().unwrap_or_else(PoisonError::into_inner);
     let table = render(&outcomes);
@@ -48,11 +41,8 @@ fn of_what_was_tested() {
 /// How many scenarios this very command line selects: the harness itself is asked.
 fn scenarios_asked_for() -> usize {
     let this = std::env::current_exe().expect("the path of the tests' program");
-    let output = Command::new(this)
-        .args(std::env::args_os().skip(1))
-        .arg("--list")
-        .output()
-        .expect("list the tests");
+    let output =
+        Command::new(this).args(std::env::args_os().skip(1)).arg("--list").output().expect("list the tests");
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter(|line| line.starts_with("scenarios::") && line.ends_with(": test"))
@@ -61,11 +51,8 @@ fn scenarios_asked_for() -> usize {
 
 fn render(of: &Outcomes) -> String {
     let tested: BTreeSet<&str> = of.values().flat_map(|row| row.keys().copied()).collect();
-    let columns: Vec<&str> = jars::ALL
-        .iter()
-        .map(|version| version.number)
-        .filter(|number| tested.contains(number))
-        .collect();
+    let columns: Vec<&str> =
+        jars::ALL.iter().map(|version| version.number).filter(|number| tested.contains(number)).collect();
     let widest = of.keys().map(|name| name.len()).max().unwrap_or(0);
     let mut table = format!(
         "\nConnect workers on Java {}, one broker {}\n\n| {:widest$} |",
@@ -83,11 +70,7 @@ fn render(of: &Outcomes) -> String {
     for (scenario, row) in of {
         let _ = write!(table, "\n| {scenario:widest$} |");
         for column in &columns {
-            let _ = write!(
-                table,
-                " {:>7} |",
-                row.get(column).map_or("-", String::as_str)
-            );
+            let _ = write!(table, " {:>7} |", row.get(column).map_or("-", String::as_str));
         }
     }
     table.push_str("\n\n");

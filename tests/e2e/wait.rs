@@ -16,19 +16,14 @@ pub fn until<T>(awaited: &str, look: impl FnMut() -> Result<T, String>) -> T {
     until_within(PATIENCE, awaited, look)
 }
 
-pub fn until_within<T>(
-    patience: Duration,
-    awaited: &str,
-    mut look: impl FnMut() -> Result<T, String>,
-) -> T {
+pub fn until_within<T>(patience: Duration, awaited: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     let started = Instant::now();
     loop {
         match look() {
             Ok(found) => return found,
-            Err(seen) if started.elapsed() > patience => panic!(
-                "waited {} s for: {awaited}\nlast seen: {seen}",
-                patience.as_secs()
-            ),
+            Err(seen) if started.elapsed() > patience => {
+                panic!("waited {} s for: {awaited}\nlast seen: {seen}", patience.as_secs())
+            }
             Err(_) => std::thread::sleep(EVERY),
         }
     }

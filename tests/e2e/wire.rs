@@ -32,10 +32,8 @@ impl Wire {
     /// `act` gets each request as "METHOD TARGET". It is called for one request at a time.
     pub fn acting(port: u16, act: impl FnMut(&str) -> Then + Send + 'static) -> Wire {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port on loopback");
-        let wire = Wire {
-            port: listener.local_addr().expect("a bound port").port(),
-            requests: Arc::default(),
-        };
+        let wire =
+            Wire { port: listener.local_addr().expect("a bound port").port(), requests: Arc::default() };
         let act: Arc<Mutex<Act>> = Arc::new(Mutex::new(Box::new(act)));
         let requests = Arc::clone(&wire.requests);
         // It ends with the tests' process: a listener on loopback that nobody calls costs nothing.
@@ -54,10 +52,7 @@ impl Wire {
 
     /// All requests so far, "METHOD TARGET", in their order.
     pub fn requests(&self) -> Vec<String> {
-        self.requests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The targets of the restart requests among them.
@@ -106,14 +101,8 @@ fn pass_requests_on(
             let head: Vec<u8> = pending.drain(..end + 4).collect();
             let text = String::from_utf8_lossy(&head);
             let line = text.lines().next().unwrap_or_default();
-            let request = line
-                .rsplit_once(' ')
-                .map_or(line, |(request, _)| request)
-                .to_owned();
-            requests
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(request.clone());
+            let request = line.rsplit_once(' ').map_or(line, |(request, _)| request).to_owned();
+            requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
             let then = (act.lock().unwrap_or_else(PoisonError::into_inner))(&request);
             if then == Then::Cut {
                 return Ok(());

@@ -12,22 +12,13 @@ fn a_healthy_cluster_costs_one_request_and_no_file(scene: &mut Scene) {
     let run = scene.run(&[]);
     run.assert_ok();
     assert_eq!(run.json["instances"], json!([]));
-    assert_eq!(
-        (
-            &run.json["connectors"]["running"],
-            &run.json["tasks"]["running"]
-        ),
-        (&json!(1), &json!(2))
-    );
+    assert_eq!((&run.json["connectors"]["running"], &run.json["tasks"]["running"]), (&json!(1), &json!(2)));
     assert_eq!(scene.wire.requests(), ["GET /connectors?expand=status"]);
     assert_eq!(scene.state(), "", "nothing to remember, nothing written");
     assert_eq!(flaky.starts("task 0"), 1);
 
     let quiet = scene.guardian().args(["run", "--once", "--quiet"]).run();
-    assert_eq!(
-        (quiet.code, quiet.stdout.as_str(), quiet.stderr.as_str()),
-        (Some(0), "", "")
-    );
+    assert_eq!((quiet.code, quiet.stdout.as_str(), quiet.stderr.as_str()), (Some(0), "", ""));
 }
 
 scenario!(a_paused_connector_is_left_alone_until_it_is_resumed on V2_3 V2_8 V3_0 V3_6 V3_9 V4_3);
@@ -47,11 +38,7 @@ fn a_paused_connector_is_left_alone_until_it_is_resumed(scene: &mut Scene) {
         assert_eq!(run.json["connectors"]["paused"], 1);
         assert_eq!(run.count("restarted"), 0);
     }
-    assert!(
-        scene.wire.restarts().is_empty(),
-        "{:?}",
-        scene.wire.restarts()
-    );
+    assert!(scene.wire.restarts().is_empty(), "{:?}", scene.wire.restarts());
     assert_eq!(flaky.starts("task 0"), 1);
 
     worker.resume(NAME);
@@ -82,17 +69,8 @@ fn a_stopped_connector_is_left_alone(scene: &mut Scene) {
         run.assert_ok();
         assert_eq!(run.json["connectors"]["stopped"], 1, "{}", run.json);
         assert_eq!(run.count("restarted"), 0);
-        assert_eq!(
-            run.count("no_tasks"),
-            0,
-            "stopped on purpose is no silent outage: {}",
-            run.json
-        );
+        assert_eq!(run.count("no_tasks"), 0, "stopped on purpose is no silent outage: {}", run.json);
     }
-    assert!(
-        scene.wire.restarts().is_empty(),
-        "{:?}",
-        scene.wire.restarts()
-    );
+    assert!(scene.wire.restarts().is_empty(), "{:?}", scene.wire.restarts());
     assert_eq!(flaky.starts("task 0"), 1);
 }

@@ -20,12 +20,7 @@ fn odd_names_reach_the_connector_they_mean(scene: &mut Scene) {
     run.assert_ok();
     assert_eq!(run.count("restarted"), NAMES.len() as u64, "{}", run.json);
     for flaky in &failing {
-        assert_eq!(
-            run.action(&flaky.name, Some(0)),
-            "restarted",
-            "{:?}",
-            flaky.name
-        );
+        assert_eq!(run.action(&flaky.name, Some(0)), "restarted", "{:?}", flaky.name);
         worker.await_task(&flaky.name, 0, "RUNNING");
         assert_eq!(flaky.starts("task 0"), 2, "{:?}", flaky.name);
     }

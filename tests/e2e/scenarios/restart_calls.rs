@@ -13,27 +13,17 @@ fn a_failed_connector_is_restarted(scene: &mut Scene) {
 
     // Connect answers 500 "Failed to start connector" when the restart was done and failed again: charged, no error. A
     // worker 2.3 says 204 all the same, so the failure shows only in the next run.
-    let answered = if worker.version.is_at_least(2, 8) {
-        "failed"
-    } else {
-        "restarted"
-    };
+    let answered = if worker.version.is_at_least(2, 8) { "failed" } else { "restarted" };
     let run = scene.run(&[]);
     run.assert_ok();
-    assert_eq!(
-        (run.action(NAME, None), run.attempts(NAME, None)),
-        (answered, Some(1))
-    );
+    assert_eq!((run.action(NAME, None), run.attempts(NAME, None)), (answered, Some(1)));
     assert_eq!(flaky.starts("connector"), 2);
     worker.await_failure(NAME, None, 2);
 
     flaky.heal("connector");
     let run = scene.run(&[]);
     run.assert_ok();
-    assert_eq!(
-        (run.action(NAME, None), run.attempts(NAME, None)),
-        ("restarted", Some(2))
-    );
+    assert_eq!((run.action(NAME, None), run.attempts(NAME, None)), ("restarted", Some(2)));
     worker.await_connector(NAME, "RUNNING");
     worker.await_task(NAME, 0, "RUNNING");
     worker.await_task(NAME, 1, "RUNNING");
@@ -67,10 +57,7 @@ fn several_failed_tasks_need_one_call_where_connect_can(scene: &mut Scene) {
     let expected: &[&str] = if worker.version.restarts_failed_tasks_in_one_call() {
         &["/connectors/two-of-three/restart?includeTasks=true&onlyFailed=true"]
     } else {
-        &[
-            "/connectors/two-of-three/tasks/0/restart",
-            "/connectors/two-of-three/tasks/2/restart",
-        ]
+        &["/connectors/two-of-three/tasks/0/restart", "/connectors/two-of-three/tasks/2/restart"]
     };
     assert_eq!(scene.wire.restarts(), expected);
     let starts = ["connector", "task 0", "task 1", "task 2"].map(|who| flaky.starts(who));
@@ -89,32 +76,18 @@ fn a_failed_connector_and_its_failed_task_come_back_together(scene: &mut Scene) 
     flaky.fail("connector");
     worker.demand("POST", &format!("/connectors/{NAME}/restart"), "", 500);
     worker.await_failure(NAME, None, 2);
-    let status = worker
-        .status(NAME)
-        .expect("the status of a connector that exists");
+    let status = worker.status(NAME).expect("the status of a connector that exists");
     assert_eq!(task_of(&status, 0)["state"], "RUNNING", "{status}");
     flaky.heal("connector");
     flaky.heal("task-1");
 
     let run = scene.run(&[]);
     run.assert_ok();
-    assert_eq!(
-        (run.action(NAME, None), run.action(NAME, Some(1))),
-        ("restarted", "restarted")
-    );
+    assert_eq!((run.action(NAME, None), run.action(NAME, Some(1))), ("restarted", "restarted"));
     worker.await_connector(NAME, "RUNNING");
     worker.await_task(NAME, 1, "RUNNING");
-    let calls = if worker.version.restarts_failed_tasks_in_one_call() {
-        1
-    } else {
-        2
-    };
-    assert_eq!(
-        scene.wire.restarts().len(),
-        calls,
-        "{:?}",
-        scene.wire.restarts()
-    );
+    let calls = if worker.version.restarts_failed_tasks_in_one_call() { 1 } else { 2 };
+    assert_eq!(scene.wire.restarts().len(), calls, "{:?}", scene.wire.restarts());
     let starts = ["connector", "task 0", "task 1"].map(|who| flaky.starts(who));
     assert_eq!(starts, [3, 1, 2], "the connector, then tasks 0 and 1");
 }

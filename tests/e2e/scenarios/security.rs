@@ -64,20 +64,14 @@ fn with_basic_authentication(version: &'static Version) -> Worker {
             "org.apache.kafka.connect.rest.basic.auth.extension.BasicAuthSecurityRestExtension",
         )
         .jvm_option(login_configuration(&folder, &credentials))
-        .header(format!(
-            "Authorization: Basic {}",
-            base64(&format!("{USER}:{PASSWORD}"))
-        ))
+        .header(format!("Authorization: Basic {}", base64(&format!("{USER}:{PASSWORD}"))))
         .start()
 }
 
 fn login_configuration(folder: &Path, credentials: &Path) -> String {
     let file = folder.join("jaas.conf");
     let module = "org.apache.kafka.connect.rest.basic.auth.extension.PropertyFileLoginModule";
-    let text = format!(
-        "KafkaConnect {{\n  {module} required\n  file=\"{}\";\n}};\n",
-        credentials.display()
-    );
+    let text = format!("KafkaConnect {{\n  {module} required\n  file=\"{}\";\n}};\n", credentials.display());
     fs::write(&file, text).expect("write the login configuration");
     format!("-Djava.security.auth.login.config={}", file.display())
 }
@@ -88,10 +82,8 @@ fn base64(text: &str) -> String {
     text.as_bytes()
         .chunks(3)
         .flat_map(|three| {
-            let bits = three
-                .iter()
-                .fold(0u32, |bits, &byte| bits << 8 | u32::from(byte))
-                << (8 * (3 - three.len()));
+            let bits =
+                three.iter().fold(0u32, |bits, &byte| bits << 8 | u32::from(byte)) << (8 * (3 - three.len()));
             (0..4).map(move |place| {
                 if place > three.len() {
                     '='

@@ -28,11 +28,7 @@ fn the_next_worker_is_asked_when_the_first_is_dead(version: &'static Version) {
     let run = Guardian::new(&urls, &home).once(&[]);
     run.assert_ok();
     assert_eq!(run.count("restarted"), 2, "{}", run.json);
-    assert_eq!(
-        run.json["url"],
-        workers[follower].url(),
-        "the worker that answered"
-    );
+    assert_eq!(run.json["url"], workers[follower].url(), "the worker that answered");
     for task in [0, 1] {
         workers[follower].await_task(NAME, task, "RUNNING");
         assert_eq!(flaky.starts(&format!("task {task}")), 2);
@@ -44,14 +40,8 @@ fn the_next_worker_is_asked_when_the_first_is_dead(version: &'static Version) {
     let left = &workers[follower];
     let own_id = format!("127.0.0.1:{}", left.port);
     left.await_status(NAME, "everything on the worker that is left", |status| {
-        let instances = [
-            &status["connector"],
-            &status["tasks"][0],
-            &status["tasks"][1],
-        ];
-        instances
-            .iter()
-            .all(|one| one["worker_id"] == own_id.as_str() && one["state"] == "RUNNING")
+        let instances = [&status["connector"], &status["tasks"][0], &status["tasks"][1]];
+        instances.iter().all(|one| one["worker_id"] == own_id.as_str() && one["state"] == "RUNNING")
     });
     flaky.fail("poll-1");
     left.await_task(NAME, 1, "FAILED");
