@@ -1,7 +1,7 @@
 //! Connect workers: started, asked, and read.
 //!
-//! It owns a worker's settings, the real conditions of its readiness, and the worker's side of every assertion: its
-//! status, its access log, its plugin. It does not know guardian.
+//! It owns a worker's settings, the real conditions of its readiness, and the worker's side of every
+//! assertion: its status, its access log, its plugin. It does not know guardian.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -58,7 +58,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// A distributed worker of a group of its own; start the same set-up twice for two workers of one cluster.
+    /// A distributed worker of a group of its own; start the same set-up twice for two workers of one
+    /// cluster.
     pub fn distributed(version: &'static Version) -> Setup {
         static GROUP: AtomicU32 = AtomicU32::new(0);
         let group = GROUP.fetch_add(1, Ordering::Relaxed);
@@ -99,7 +100,8 @@ impl Setup {
         worker
     }
 
-    /// Starts the worker and returns as soon as its port is bound or it is known to be free: for tests of the start itself.
+    /// Starts the worker and returns as soon as its port is bound or it is known to be free: for tests of the
+    /// start itself.
     pub fn start_without_waiting(&self) -> Worker {
         let jars = self.version.jars();
         let plugins = plugins(self.version, &jars);
@@ -174,8 +176,8 @@ impl Setup {
                 ("status.storage.replication.factor", "1".to_owned()),
                 ("offset.storage.partitions", "1".to_owned()),
                 ("status.storage.partitions", "1".to_owned()),
-                // A lost worker's work is not handed on for this long (default 5 min): as short as it can be while a
-                // test can still look at the state in between.
+                // A lost worker's work is not handed on for this long (default 5 min): as short as it can be
+                // while a test can still look at the state in between.
                 ("scheduled.rebalance.max.delay.ms", "10000".to_owned()),
             ],
         };
@@ -242,8 +244,8 @@ impl Worker {
         http::request(self.port, method, path, &self.headers, body)
     }
 
-    /// A request that must be answered as expected. A 409 is the worker's "a rebalance is under way, ask again", the
-    /// one answer that is awaited away.
+    /// A request that must be answered as expected. A 409 is the worker's "a rebalance is under way, ask
+    /// again", the one answer that is awaited away.
     pub fn demand(&self, method: &str, path: &str, body: &str, expected: u16) -> Answer {
         wait::until(&format!("{expected} to {method} {path}"), || {
             let answer = self.request(method, path, body)?;
@@ -352,8 +354,8 @@ impl Worker {
         });
     }
 
-    /// Waits until the failure of this start is what the worker shows, not the one before it: a restart leaves the old
-    /// FAILED with its old trace in sight for a while.
+    /// Waits until the failure of this start is what the worker shows, not the one before it: a restart
+    /// leaves the old FAILED with its old trace in sight for a while.
     pub fn await_failure(&self, name: &str, task: Option<usize>, start: usize) {
         let sign = format!("in start #{start}.");
         self.await_status(name, &format!("{task:?} FAILED {sign}"), |status| {
@@ -376,8 +378,8 @@ impl Worker {
     /// The targets of all restart requests in the worker's access log so far, in the order of their answers.
     pub fn restarts(&self) -> Vec<String> {
         assert!(self.version.has_access_log(), "this worker writes no access log");
-        // The log is written after the answer. A request of our own, seen in the log, comes after all that were
-        // answered before it.
+        // The log is written after the answer. A request of our own, seen in the log, comes after all that
+        // were answered before it.
         static MARK: AtomicU32 = AtomicU32::new(0);
         let mark = format!("/?mark={}", MARK.fetch_add(1, Ordering::Relaxed));
         self.demand("GET", &mark, "", 200);
@@ -394,8 +396,8 @@ impl Worker {
     }
 }
 
-/// Waits until these workers are one group: each has joined the same generation under the same leader, which is returned
-/// as its place in `workers`.
+/// Waits until these workers are one group: each has joined the same generation under the same leader, which
+/// is returned as its place in `workers`.
 pub fn await_one_group(workers: &[&Worker]) -> usize {
     wait::until("the workers to be in one generation of one group", || {
         let joined: Vec<String> =

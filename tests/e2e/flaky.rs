@@ -1,4 +1,5 @@
-//! The connector that fails on demand: compiled by the tests, told what to do by files, counting its own starts.
+//! The connector that fails on demand: compiled by the tests, told what to do by files, counting its own
+//! starts.
 //!
 //! It owns the plugin's build and its control folder. What the files mean is said in plugin/*.java.
 
@@ -31,7 +32,8 @@ pub fn plugin_path(version: &str, jars: &Path) -> PathBuf {
         .expect("name the plugin's class");
 
     let mut javac = Command::new("javac");
-    // Java 8's class files: what a 2.3 worker expects to find in a plugin. -options silences "release 8 is old".
+    // Java 8's class files: what a 2.3 worker expects to find in a plugin. -options silences "release 8 is
+    // old".
     javac.args(["--release", "8", "-Xlint:-options", "-cp"]).arg(jars.join("*")).arg("-d").arg(&home);
     for (name, text) in SOURCES {
         let file = sources.join(name);
@@ -85,10 +87,6 @@ impl Flaky {
     pub fn block(&self, what: &str, millis: u64) {
         fs::write(self.control.join(format!("{what}.block")), millis.to_string())
             .expect("write to the control folder");
-    }
-
-    pub fn unblock(&self, what: &str) {
-        fs::remove_file(self.control.join(format!("{what}.block"))).expect("unblock only what blocks");
     }
 
     /// How often the worker has started `who` ("connector", "task 0"), by the plugin's own count.

@@ -1,7 +1,7 @@
 //! The program under test: the real binary, in an environment that holds nothing but what the test says.
 //!
-//! It owns how guardian is started and how its answer is taken apart. Every run is printed, which the test harness shows
-//! when the test fails.
+//! It owns how guardian is started and how its answer is taken apart. Every run is printed, which the test
+//! harness shows when the test fails.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Longer than guardian's own default deadline for a run (3 min 30 s): a guardian that hangs is a failure, not a wait.
+/// Longer than guardian's own default deadline for a run (3 min 30 s): a guardian that hangs is a failure,
+/// not a wait.
 const HANGS: Duration = Duration::from_secs(240);
 
 #[derive(Clone)]

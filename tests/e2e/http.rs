@@ -1,8 +1,8 @@
 //! The test's own view of a worker: one plain HTTP/1.0 request per connection, written out by hand.
 //!
-//! It shares no code with the program under test, so a mistake in guardian's client cannot hide here. HTTP/1.0 makes the
-//! server close the connection after an unchunked body, which is all the parsing that a test needs. No TLS: a worker
-//! that serves HTTPS gets a second, plain listener for the tests.
+//! It shares no code with the program under test, so a mistake in guardian's client cannot hide here.
+//! HTTP/1.0 makes the server close the connection after an unchunked body, which is all the parsing that a
+//! test needs. No TLS: a worker that serves HTTPS gets a second, plain listener for the tests.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,7 +1,8 @@
 //! Kafka's jars: fetched once per version by Maven into a cache outside the tree.
 //!
-//! It owns the exact versions and where they are kept. It must not name a registry: which one to ask is for the
-//! machine's Maven settings to say. A folder in the cache is complete or not there (written beside it, then renamed).
+//! It owns the exact versions and where they are kept. It must not name a registry: which one to ask is for
+//! the machine's Maven settings to say. A folder in the cache is complete or not there (written beside it,
+//! then renamed).
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -16,14 +17,16 @@ pub struct Version {
     pub number: &'static str,
     /// Major and minor, for "since".
     since: (u32, u32),
-    /// What `connect-runtime` needs beside itself to log at all: the binding is left to the distribution's tarball.
+    /// What `connect-runtime` needs beside itself to log at all: the binding is left to the distribution's
+    /// tarball.
     logging: &'static [&'static str],
 }
 
 // The newest patch release of each line for which Maven Central has both connect-runtime and connect-file
-// (2026-11-22: connect-runtime 3.9.2 is there, connect-file and the Basic authentication extension only up to 3.9.1;
-// of 4.4.0 the clients, connect-api and the broker are there, connect-runtime only up to 4.3.1).
-// connect-test-plugins, the home of MockSink and MockSource since 3.6, is published for too few of them to be used.
+// (2026-11-22: connect-runtime 3.9.2 is there, connect-file and the Basic authentication extension only up to
+// 3.9.1; of 4.4.0 the clients, connect-api and the broker are there, connect-runtime only up to 4.3.1).
+// connect-test-plugins, the home of MockSink and MockSource since 3.6, is published for too few of them to be
+// used.
 pub const V2_3: Version = version("2.3.1", (2, 3), &[]);
 pub const V2_8: Version = version("2.8.2", (2, 8), &[]);
 pub const V3_0: Version = version("3.0.2", (3, 0), &[]);
@@ -57,8 +60,8 @@ impl Version {
         self.since >= (major, minor)
     }
 
-    /// Where guardian may use `restart?includeTasks=true&onlyFailed=true`: in Connect since 3.0 (KIP-745), but 3.0 and
-    /// 3.1 could start a task twice with it (KAFKA-13719).
+    /// Where guardian may use `restart?includeTasks=true&onlyFailed=true`: in Connect since 3.0 (KIP-745),
+    /// but 3.0 and 3.1 could start a task twice with it (KAFKA-13719).
     pub fn restarts_failed_tasks_in_one_call(&self) -> bool {
         self.is_at_least(3, 2)
     }

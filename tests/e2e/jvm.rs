@@ -1,13 +1,13 @@
 //! Java processes that cannot outlive the tests.
 //!
-//! It owns how a JVM is started, where its output goes, how it is ended, and the watchdog that ends it when the test run
-//! itself is killed. It knows nothing of Kafka. A JVM gets a process group of its own, so that Ctrl-C in a terminal ends
-//! the tests first and the watchdog then ends the rest.
+//! It owns how a JVM is started, where its output goes, how it is ended, and the watchdog that ends it when
+//! the test run itself is killed. It knows nothing of Kafka. A JVM gets a process group of its own, so that
+//! Ctrl-C in a terminal ends the tests first and the watchdog then ends the rest.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -21,8 +21,8 @@ const OLDEST_JAVA: u32 = 17;
 const FRUGAL: [&str; 4] =
     ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Djava.awt.headless=true"];
 
-/// Reads "+ PID" and "- PID". When the tests end, however they end, its input closes: it kills every JVM that is left and
-/// removes their folder (unless told to keep it).
+/// Reads "+ PID" and "- PID". When the tests end, however they end, its input closes: it kills every JVM that
+/// is left and removes their folder (unless told to keep it).
 const WATCHDOG: &str = r#"
 live=" "
 while read -r sign pid; do
@@ -40,7 +40,9 @@ for pid in $live; do kill -9 "$pid"; done
 pub fn run_folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        tempfile::Builder::new().prefix("guardian-e2e-").tempdir().expect("a folder for this test run").keep() // the watchdog removes it, after the last JVM
+        let folder = tempfile::Builder::new().prefix("guardian-e2e-").tempdir();
+        // The watchdog removes it, after the last JVM.
+        folder.expect("a folder for this test run").keep()
     })
 }
 
@@ -54,6 +56,7 @@ pub fn new_folder(name: &str) -> PathBuf {
     folder
 }
 
+#[expect(clippy::zombie_processes, reason = "the watchdog must outlive these tests, so nobody waits for it")]
 fn tell_watchdog(sign: char, pid: u32) {
     static WATCHDOG_INPUT: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
     let input = WATCHDOG_INPUT.get_or_init(|| {
@@ -176,27 +179,14 @@ impl Jvm {
 
     /// Ends it as its service manager would, and waits: a worker leaves its group and writes UNASSIGNED.
     pub fn stop(&mut self) {
-        self.signal("TERM");
+        let asked = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(asked.expect("run kill").success(), "kill {}", self.name);
         let awaited = format!("{} to end after SIGTERM", self.name);
         let child = &mut self.child;
         wait::until(&awaited, || match child.try_wait() {
             Ok(Some(_)) => Ok(()),
             other => Err(format!("{other:?}")),
         });
-    }
-
-    /// Ends it as a lost machine would: nothing is written, nobody is told.
-    pub fn kill(&mut self) {
-        self.child.kill().expect("kill a child of ours");
-        let status = self.child.wait().expect("wait for a child of ours");
-        assert_eq!(status.signal(), Some(9), "{} had ended by itself: {status}", self.name);
-    }
-
-    /// STOP and CONT make a worker that accepts connections and never answers.
-    pub fn signal(&self, name: &str) {
-        let status =
-            Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().expect("run kill");
-        assert!(status.success(), "kill -s {name} {}: {status}", self.name);
     }
 }
 
@@ -208,8 +198,8 @@ impl Drop for Jvm {
     }
 }
 
-/// Ports that were free a moment ago. Another process may take one before the JVM does, so a start that fails with
-/// "Address already in use" is made again with others: see `with_ports`.
+/// Ports that were free a moment ago. Another process may take one before the JVM does, so a start that fails
+/// with "Address already in use" is made again with others: see `with_ports`.
 pub fn free_ports<const N: usize>() -> [u16; N] {
     // All are held until all are known, so that they differ.
     let held =

@@ -1,6 +1,7 @@
 //! The one broker of a test run: KRaft, a single node, on loopback, shared by every worker.
 //!
-//! It owns the broker's settings and its start. Workers keep apart by their group and by the names of their topics.
+//! It owns the broker's settings and its start. Workers keep apart by their group and by the names of their
+//! topics.
 
 use std::fs;
 use std::net::TcpStream;

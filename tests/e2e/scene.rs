@@ -1,7 +1,8 @@
-//! What a scenario gets: a worker of its version with no connectors on it, an empty home for guardian, and a verdict.
+//! What a scenario gets: a worker of its version with no connectors on it, an empty home for guardian, and a
+//! verdict.
 //!
-//! It owns the sharing: one worker per version for the whole run, lent to one scenario at a time, so that guardian's
-//! counts are exact and two versions can be tested side by side.
+//! It owns the sharing: one worker per version for the whole run, lent to one scenario at a time, so that
+//! guardian's counts are exact and two versions can be tested side by side.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,8 +15,8 @@ use crate::jvm;
 use crate::table;
 use crate::wire::Wire;
 
-/// Declares one test per version for a scenario function of the same name: one that takes a `Scene`, or, as "alone", one
-/// that takes a `Version` and starts its own workers.
+/// Declares one test per version for a scenario function of the same name: one that takes a `Scene`, or, as
+/// "alone", one that takes a `Version` and starts its own workers.
 macro_rules! scenario {
     (alone $name:ident on $($version:ident)+) => {
         $crate::scene::scenario!(@ play_alone $name $($version)+);

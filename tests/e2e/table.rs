@@ -1,8 +1,8 @@
 //! The table of what passed: scenario by version, with the Java that ran it.
 //!
-//! The test harness has no last word of its own, so the last test of all (by name) prints the table once every other one
-//! that was asked for has ended. Output goes past the harness's capture, because a table that only shows on failure is
-//! none.
+//! The test harness has no last word of its own, so the last test of all (by name) prints the table once
+//! every other one that was asked for has ended. Output goes past the harness's capture, because a table that
+//! only shows on failure is none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

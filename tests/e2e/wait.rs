@@ -1,11 +1,12 @@
 //! Waiting for a condition: with a deadline, and with what was last seen when it passes.
 //!
-//! Nothing here sleeps "long enough": a caller names what it awaits and how to look. A condition that does not come is a
-//! failure that says so, never a retry.
+//! Nothing here sleeps "long enough": a caller names what it awaits and how to look. A condition that does
+//! not come is a failure that says so, never a retry.
 
 use std::time::{Duration, Instant};
 
-/// Far above what any condition here needs (most take under a second, a rebalance a few), because CI shares two cores.
+/// Far above what any condition here needs (most take under a second, a rebalance a few), because CI shares
+/// two cores.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How often to look. A look is one request to loopback or one small file.

@@ -1,8 +1,10 @@
-//! The wire between guardian and a worker: a TCP proxy that writes down each request and may act when it sees one.
+//! The wire between guardian and a worker: a TCP proxy that writes down each request and may act when it sees
+//! one.
 //!
-//! It owns the record of what guardian really sent, which owes nothing to guardian nor to the worker (workers before 3.3
-//! write no access log, KAFKA-14099). It also makes "between the read and the restart" a moment that a test can hit: the
-//! act is done before the request is passed on. It relays bytes and never changes an answer.
+//! It owns the record of what guardian really sent, which owes nothing to guardian nor to the worker (workers
+//! before 3.3 write no access log, KAFKA-14099). It also makes "between the read and the restart" a moment
+//! that a test can hit: the act is done before the request is passed on. It relays bytes and never changes an
+//! answer.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -66,7 +68,8 @@ impl Wire {
 }
 
 fn relay(client: TcpStream, port: u16, act: &Mutex<Act>, requests: &Mutex<Vec<String>>) {
-    // A worker that is gone looks to guardian as it would without the wire, but for the moment: accepted, then closed.
+    // A worker that is gone looks to guardian as it would without the wire, but for the moment: accepted,
+    // then closed.
     let Ok(worker) = TcpStream::connect(("127.0.0.1", port)) else {
         return;
     };

@@ -14,9 +14,9 @@ import org.apache.kafka.connect.errors.ConnectException;
 /**
  * The control folder: the test writes what shall go wrong, the plugin writes what it started.
  *
- * Each start appends one line to `starts` before anything can fail. That file is the test's own count of restarts: it
- * owes nothing to the worker's log nor to guardian. The number of the start is part of every failure's message, so that
- * two failures of one task never have the same trace.
+ * Each start appends one line to `starts` before anything can fail. That file is the test's own count of
+ * restarts: it owes nothing to the worker's log nor to guardian. The number of the start is part of every
+ * failure's message, so that two failures of one task never have the same trace.
  */
 class Control {
     private final Path folder;
@@ -25,7 +25,7 @@ class Control {
         this.folder = Paths.get(folder);
     }
 
-    /** Appends one line and returns how many such lines there are now. Workers of one cluster share the folder. */
+    /** Appends one line and returns how many such lines there are now. */
     int countStart(String who) {
         synchronized (Control.class) {
             try {

@@ -13,7 +13,8 @@ import org.apache.kafka.connect.source.SourceConnector;
  * A source connector that fails, blocks and heals as files in its control folder say.
  *
  * It owns the connector half: `connector.fail`, `connector.block` and `taskconfigs.block`.
- * It must compile for Java 8 against Connect 2.3 and run on every later worker, so it uses nothing newer than both.
+ * It must compile for Java 8 against Connect 2.3 and run on every later worker, so it uses nothing newer than
+ * both.
  */
 public class FlakySource extends SourceConnector {
     private Map<String, String> props;
@@ -51,7 +52,8 @@ public class FlakySource extends SourceConnector {
 
     @Override
     public ConfigDef config() {
-        return new ConfigDef().define("ctl", ConfigDef.Type.STRING, ConfigDef.Importance.HIGH, "the control folder");
+        return new ConfigDef()
+                .define("ctl", ConfigDef.Type.STRING, ConfigDef.Importance.HIGH, "the control folder");
     }
 
     @Override

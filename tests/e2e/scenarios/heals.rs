@@ -23,8 +23,8 @@ fn a_missing_directory_is_healed_and_forgiven(scene: &mut Scene) {
     let cause = line["cause"].as_str().expect("a failed task has a cause");
     assert!(cause.contains("NoSuchFileException") && cause.contains("not-there-yet"), "{cause}");
 
-    // The restart came, and failed again: each failure is logged once. Only then is the folder made, so that exactly the
-    // next restart heals.
+    // The restart came, and failed again: each failure is logged once. Only then is the folder made, so that
+    // exactly the next restart heals.
     worker.await_logged(&format!("Couldn't find or create file '{}'", file.display()), 2);
     worker.await_task(SINK, 0, "FAILED");
     fs::create_dir(&folder).expect("make the missing folder");

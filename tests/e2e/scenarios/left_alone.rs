@@ -51,7 +51,8 @@ fn a_paused_connector_is_left_alone_until_it_is_resumed(scene: &mut Scene) {
 
 scenario!(a_stopped_connector_is_left_alone on V3_6 V3_9 V4_3);
 
-/// `PUT /stop` came with 3.5. Its tasks vanish with the next rebalance; until then a FAILED one may still be listed.
+/// `PUT /stop` came with 3.5. Its tasks vanish with the next rebalance; until then a FAILED one may still be
+/// listed.
 fn a_stopped_connector_is_left_alone(scene: &mut Scene) {
     const NAME: &str = "shut-down";
     let worker = scene.worker();

@@ -1,5 +1,5 @@
-//! The scenarios, one file per subject. A scenario is a function of a `Scene`, or of a `Version` when it starts workers of
-//! its own; the macro makes one test per version.
+//! The scenarios, one file per subject. A scenario is a function of a `Scene`, or of a `Version` when it
+//! starts workers of its own; the macro makes one test per version.
 
 mod back_off;
 mod heals;
@@ -8,5 +8,6 @@ mod names;
 mod recipe;
 mod restart_calls;
 mod security;
+mod slow_start;
 mod standalone;
 mod two_workers;

@@ -7,7 +7,8 @@ scenario!(odd_names_reach_the_connector_they_mean on V2_3 V2_8 V3_0 V3_6 V3_9 V4
 
 /// Every name has a failed task and a neighbour whose name is what a wrong encoding would make of it.
 fn odd_names_reach_the_connector_they_mean(scene: &mut Scene) {
-    // "a b" and "a+b" are each other's misreading, and "a" is what is left of "a?b" and "a#b" when they are not encoded.
+    // "a b" and "a+b" are each other's misreading, and "a" is what is left of "a?b" and "a#b" when they are
+    // not encoded.
     const NAMES: [&str; 7] = ["a b", "a+b", "a?b", "a#b", "a&b=c", "a:b@c", "ü-ñ-日本"];
     let worker = scene.worker();
     let neighbour = worker.flaky("a", 1);

@@ -5,8 +5,8 @@ use crate::scene::{Scene, scenario};
 
 scenario!(a_fault_shows_and_a_restart_is_counted on V2_3 V2_8 V3_0 V3_6 V3_9 V4_3);
 
-/// A fault on demand becomes FAILED with a trace that names its start; a restart by hand is counted once by the plugin
-/// and once by the access log; the healed task runs.
+/// A fault on demand becomes FAILED with a trace that names its start; a restart by hand is counted once by
+/// the plugin and once by the access log; the healed task runs.
 fn a_fault_shows_and_a_restart_is_counted(scene: &mut Scene) {
     let worker = scene.worker();
     let flaky = worker.failing("flaky one", 2, &["task-1"]);

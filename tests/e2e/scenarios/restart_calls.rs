@@ -11,8 +11,8 @@ fn a_failed_connector_is_restarted(scene: &mut Scene) {
     let worker = scene.worker();
     let flaky = worker.failing(NAME, 2, &["connector"]);
 
-    // Connect answers 500 "Failed to start connector" when the restart was done and failed again: charged, no error. A
-    // worker 2.3 says 204 all the same, so the failure shows only in the next run.
+    // Connect answers 500 "Failed to start connector" when the restart was done and failed again: charged, no
+    // error. A worker 2.3 says 204 all the same, so the failure shows only in the next run.
     let answered = if worker.version.is_at_least(2, 8) { "failed" } else { "restarted" };
     let run = scene.run(&[]);
     run.assert_ok();
@@ -37,8 +37,8 @@ fn a_failed_connector_is_restarted(scene: &mut Scene) {
 
 scenario!(several_failed_tasks_need_one_call_where_connect_can on V2_3 V2_8 V3_0 V3_6 V3_9 V4_3);
 
-/// Tasks 0 and 2 of three have failed: KIP-745's one call from 3.2 on, one call each before. The running neighbour and
-/// the connector's own instance are not touched in either case.
+/// Tasks 0 and 2 of three have failed: KIP-745's one call from 3.2 on, one call each before. The running
+/// neighbour and the connector's own instance are not touched in either case.
 fn several_failed_tasks_need_one_call_where_connect_can(scene: &mut Scene) {
     const NAME: &str = "two-of-three";
     let worker = scene.worker();

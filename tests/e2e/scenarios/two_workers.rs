@@ -8,7 +8,8 @@ use crate::scene::scenario;
 
 scenario!(alone the_next_worker_is_asked_when_the_first_is_dead on V3_9 V4_3);
 
-/// First a dead URL before a follower, which must forward the restarts to the leader; then the leader leaves for good.
+/// First a dead URL before a follower, which must forward the restarts to the leader; then the leader leaves
+/// for good.
 fn the_next_worker_is_asked_when_the_first_is_dead(version: &'static Version) {
     const NAME: &str = "spread out";
     // Work of a worker that left is handed on at once instead of after 5 minutes.
