@@ -167,7 +167,10 @@ pub(super) fn answer(status: StatusCode, text: &str) -> Answer {
         (404, Some(_)) => Answer::Is(Outcome::NotFound(told)),
         (409 | 429, _) | (503, Some(_)) => Answer::NotNow(told),
         (500, Some(message)) => match message {
-            _ if message.starts_with("Failed to start") => Answer::Is(Outcome::FailedAgain(told)),
+            // The second is a standalone worker's way to say it.
+            _ if message.starts_with("Failed to start") || message.starts_with("Failed to transition") => {
+                Answer::Is(Outcome::FailedAgain(told))
+            }
             _ if message.contains("rebalance is expected") || message.contains("Connection refused") => Answer::NotNow(told),
             _ => Answer::Is(Outcome::Unknown(told)),
         },
@@ -250,6 +253,7 @@ mod tests {
             (429, String::new(), "NotNow"),
             (500, json("Failed to start connector: x"), "FailedAgain"),
             (500, json("Failed to start task: x-0"), "FailedAgain"),
+            (500, json("Failed to transition connector x to state STARTED"), "FailedAgain"),
             (500, json("Request cannot be completed because a rebalance is expected"), "NotNow"),
             (500, json(&format!("{forwarding}java.net.ConnectException: Connection refused")), "NotNow"),
             (500, json(&format!("{forwarding}Idle timeout expired: 30000/30000 ms")), "Unknown"),
