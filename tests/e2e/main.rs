@@ -1,4 +1,4 @@
-//! End-to-end tests: the real `guardian` against real Apache Kafka, a KRaft broker and Connect workers of six
+//! End-to-end tests: the real `guardian` against real Apache Kafka, a `KRaft` broker and Connect workers of six
 //! releases.
 //!
 //! ```text
@@ -14,6 +14,18 @@
 //!
 //! What guardian says (exit code, `--output json`) is always held against others: the worker (its status, its
 //! access log), the wire between them, and the connector, which counts its own starts in a file.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what is wrong by failing"
+)]
 
 mod connect;
 mod flaky;
