@@ -5,6 +5,7 @@
 //! the program did not print.
 
 #![allow(
+    clippy::pedantic,
     clippy::expect_used,
     clippy::print_stdout,
     clippy::panic,

@@ -3,6 +3,7 @@
 //! linking a dozen takes longer than running them.
 
 #![allow(
+    clippy::pedantic,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -10,7 +11,7 @@
     clippy::string_slice,
     clippy::arithmetic_side_effects,
     clippy::print_stderr,
-    reason = "a test says what is wrong by failing"
+    reason = "a test says what is wrong by failing, and is read once"
 )]
 
 #[path = "../sim/mod.rs"]
