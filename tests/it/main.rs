@@ -8,5 +8,6 @@ mod sim;
 mod sim_selftest;
 mod support;
 
+mod answers;
 mod run;
 mod tidy;
