@@ -231,8 +231,9 @@ fn is_page(text: &str) -> bool {
     text.trim_start().starts_with('<')
 }
 
-/// What the body says, behind a colon; nothing for a page or nothing.
-fn said(text: &str) -> String {
+/// What the body says, behind a colon and safe to print; nothing for a page or
+/// nothing.
+pub(super) fn said(text: &str) -> String {
     let text =
         connect_message(text).unwrap_or_else(|| if is_page(text) { String::new() } else { text.to_owned() });
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
