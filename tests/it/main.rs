@@ -20,6 +20,7 @@ mod sim_selftest;
 mod support;
 
 mod answers;
+mod listing;
 mod readme;
 mod run;
 mod simulation;
