@@ -25,3 +25,4 @@ mod readme;
 mod run;
 mod simulation;
 mod tidy;
+mod tls;
