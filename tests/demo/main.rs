@@ -6,6 +6,7 @@
 
 #![allow(
     clippy::pedantic,
+    unreachable_pub,
     clippy::expect_used,
     clippy::print_stdout,
     clippy::panic,

@@ -17,6 +17,7 @@
 
 #![allow(
     clippy::pedantic,
+    unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

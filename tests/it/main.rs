@@ -4,6 +4,7 @@
 
 #![allow(
     clippy::pedantic,
+    unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -20,7 +21,10 @@ mod sim;
 mod sim_selftest;
 mod support;
 
+mod answers;
+mod listing;
 mod readme;
 mod run;
 mod simulation;
 mod tidy;
+mod tls;
