@@ -3,6 +3,8 @@
 //! linking a dozen takes longer than running them.
 
 #![allow(
+    clippy::pedantic,
+    unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -10,7 +12,7 @@
     clippy::string_slice,
     clippy::arithmetic_side_effects,
     clippy::print_stderr,
-    reason = "a test says what is wrong by failing"
+    reason = "a test says what is wrong by failing, and is read once"
 )]
 
 #[path = "../sim/mod.rs"]
@@ -19,10 +21,13 @@ mod sim;
 mod sim_selftest;
 mod support;
 
+mod answers;
 mod configmap;
 mod kubernetes;
+mod listing;
 mod readme;
 mod run;
 mod simulation;
 mod store;
 mod tidy;
+mod tls;
