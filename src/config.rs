@@ -915,6 +915,46 @@ mod tests {
     }
 
     #[test]
+    fn a_configmap_is_reached_as_the_pod_s_service_account() {
+        let folder = tempfile::tempdir().unwrap();
+        let certificate = rcgen::generate_simple_self_signed(vec!["kubernetes".to_owned()]).unwrap().cert;
+        for (file, text) in
+            [("token", "abc\n"), ("namespace", "connect\n"), ("ca.crt", certificate.pem().as_str())]
+        {
+            std::fs::write(folder.path().join(file), text).unwrap();
+        }
+        let pod = [
+            ("GUARDIAN_SERVICEACCOUNT_DIR", folder.path().to_str().unwrap()),
+            ("KUBERNETES_SERVICE_HOST", "fd00::1"),
+            ("HOSTNAME", "guardian-1"),
+        ];
+        let map = |args: &[&str], more: &[(&str, &str)]| {
+            let environment: Vec<_> = pod.iter().chain(more).copied().collect();
+            match config(args, &environment).unwrap().state {
+                Place::ConfigMap(map) => map,
+                Place::File(path) => panic!("{}", path.display()),
+            }
+        };
+        let own = map(&["--state", "configmap:guardian-state"], &[]);
+        assert_eq!(own.to_string(), "guardian-state/connect");
+        assert_eq!(own.account.server.as_str(), "https://[fd00::1]/");
+        assert_eq!(own.account.holder, format!("guardian-1 (pid {})", std::process::id()));
+        assert!(
+            matches!(&own.account.authorization, Authorization::Bearer(token) if token.expose() == "abc")
+        );
+        assert!(!format!("{own:?}").contains("abc"));
+        let other =
+            map(&[], &[("GUARDIAN_STATE", "configmap:a.b-c/d-9"), ("KUBERNETES_SERVICE_PORT", "6443")]);
+        assert_eq!(other.to_string(), "a.b-c/d-9");
+        assert_eq!(other.account.server.as_str(), "https://[fd00::1]:6443/");
+        assert_eq!(
+            config(&["--state", "./configmap:x"], &[]).unwrap().state.to_string(),
+            "./configmap:x",
+            "a file of such a name"
+        );
+    }
+
+    #[test]
     fn the_state_follows_the_cluster() {
         let state = |args: &[&str], environment: &[(&str, &str)]| {
             config(args, environment).unwrap().state.to_string()

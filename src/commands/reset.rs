@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::{fail, print};
 use crate::cli::Typed;
 use crate::config::{Config, Output};
@@ -24,7 +26,16 @@ pub async fn reset(config: &Config, typed: &Typed) -> Exit {
         let failure = Failure::new(Kind::Usage, "reset takes NAME, NAME/TASK or --all");
         return fail(Some("reset"), config.output, &failure);
     }
-    match forget(config, &names).await {
+    let end = Instant::now().checked_add(WAIT);
+    let done = loop {
+        let left = end.map_or(WAIT, |end| end.saturating_duration_since(Instant::now()));
+        match forget(config, &names, left).await {
+            // A run began after the state was read: wait for its end too.
+            Err(failure) if failure.kind == Kind::Locked && !left.is_zero() => {}
+            done => break done,
+        }
+    };
+    match done {
         Ok((forgotten, failure)) => report(config, &forgotten, failure.as_ref()),
         Err(failure) => fail(Some("reset"), config.output, &failure),
     }
@@ -32,8 +43,12 @@ pub async fn reset(config: &Config, typed: &Typed) -> Exit {
 
 /// Forgets the named records, or all; what is not remembered is a failure that
 /// does not keep the others from being forgotten.
-async fn forget(config: &Config, names: &[String]) -> Result<(Vec<InstanceId>, Option<Failure>), Failure> {
-    let mut store = store::open(&config.state, &config.cluster, WAIT).await?;
+async fn forget(
+    config: &Config,
+    names: &[String],
+    wait: Duration,
+) -> Result<(Vec<InstanceId>, Option<Failure>), Failure> {
+    let mut store = store::open(&config.state, &config.cluster, wait).await?;
     let loaded = store.load().await?;
     if let Some(warning) = loaded.warning {
         tracing::error!("{warning}");

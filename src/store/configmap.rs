@@ -313,3 +313,67 @@ fn changed_meanwhile(map: &ConfigMap) -> Trouble {
 fn now() -> Timestamp {
     Timestamp::from(SystemTime::now())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_empty_configmap_has_no_state_however_empty_it_is() {
+        for object in [
+            json!({"kind": "ConfigMap"}),
+            json!({"data": null}),
+            json!({"data": {}}),
+            json!({"data": {"state.json": ""}}),
+            json!({"data": {"state.json": "\n"}}),
+        ] {
+            assert_eq!(state_of(&object), None, "{object}");
+            assert_eq!(state_of(&with_state(object, "x")), Some("x"));
+        }
+    }
+
+    #[test]
+    fn everything_else_in_the_object_stays() {
+        let before = json!({
+            "metadata": {"labels": {"a": "b"}, "resourceVersion": "7"}, "immutable": false,
+            "data": {"other": "1", "state.json": "2"}, "binaryData": {"b": "AAAA"}
+        });
+        let mut expected = before.clone();
+        expected["data"]["state.json"] = "3".into();
+        assert_eq!(with_state(before.clone(), "3"), expected);
+        let (aside, key) = without_state(before.clone(), Timestamp::from_millis(0));
+        assert_eq!(key, "state.corrupt-19700101T000000Z");
+        assert_eq!(aside["data"], json!({"other": "1", "state.corrupt-19700101T000000Z": "2"}));
+        let (again, key) = without_state(with_state(aside, "4"), Timestamp::from_millis(0));
+        assert_eq!(key, "state.corrupt-19700101T000000Z_", "the earlier one is not overwritten");
+        assert_eq!(again["data"].as_object().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn sizes_are_those_that_the_api_server_counts() {
+        assert_eq!(
+            size_of(&json!({"data": {"long-key": "abc", "b": "\u{e9}"}, "binaryData": {"c": "AAAAAAAA"}})),
+            11
+        );
+        assert_eq!(size_of(&json!({"data": null})), 0);
+    }
+
+    #[test]
+    fn a_claim_is_in_force_until_its_end_and_never_for_days() {
+        let claim = |until| Claim { by: String::new(), until: Timestamp::from_millis(until) };
+        let now = Timestamp::from_millis(1_000_000_000);
+        let hour = 60 * 60 * 1000;
+        for (until, expected) in [
+            (999_999_999, false),
+            (1_000_000_000, false),
+            (1_000_000_001, true),
+            (1_000_000_000 + hour, true),
+            (1_000_000_000 + hour + 5 * 60 * 1000, true),
+            (1_000_000_000 + hour + 5 * 60 * 1000 + 1, false),
+            (u64::MAX, false),
+        ] {
+            assert_eq!(in_force(&claim(until), now), expected, "{until}");
+        }
+    }
+}

@@ -260,15 +260,16 @@ fn a_run_does_not_bring_back_what_was_reset_after_it_had_read() {
 }
 
 #[test]
-fn a_reset_does_not_undo_a_run_that_charged_after_it_had_read() {
+fn a_reset_that_meets_a_newer_state_reads_it_again() {
     let (api, connect) = (FakeApi::start(), failing());
     let guardian = pod(&api, &connect.url()).env("EXPONENTIAL_RATIO", "1");
     guardian.run().exits(0);
     let mut run = guardian.command(&["run", "--once"]);
     api.next("PUT", Fault::After(Box::new(move || assert!(run.status().unwrap().success()))));
-    guardian.with(&["reset", "orders"]).exits(75);
-    assert_eq!(attempts(&api.state(), "orders"), Some(2));
+    api.requests();
     guardian.with(&["reset", "orders"]).exits(0);
+    assert_eq!(api.requests()[..2], ["GET", "PUT"]);
+    assert_eq!(api.requests().len(), 0);
     assert_eq!(remembered(&api), [""; 0]);
 }
 
@@ -313,6 +314,31 @@ fn a_claim_of_another_run_outlives_a_settle_that_comes_late() {
     guardian.run().exits(0);
     assert_eq!(api.state()["claim"], claim);
     assert_eq!((attempts(&api.state(), "orders"), attempts(&api.state(), "payments")), (Some(2), Some(1)));
+}
+
+#[test]
+fn one_settle_after_another_is_merged() {
+    let api = FakeApi::start();
+    let (_connect, guardian) = two_that_wait(&api);
+    for gone in ["payments", "orders"] {
+        let edit = api.editor();
+        let story = move |object: &mut Value| {
+            let mut state: Value =
+                serde_json::from_str(object["data"]["state.json"].as_str().unwrap()).unwrap();
+            let kept = |line: &Value| line["connector"] != gone;
+            state["instances"].as_array_mut().unwrap().retain(kept);
+            // And then it is back, which is a change too.
+            if gone == "orders" {
+                let back = json!({"connector": "payments", "task": 0, "in_transition": {"runs": 1, "since": "2026-11-22T10:00:00Z"}});
+                state["instances"].as_array_mut().unwrap().push(back);
+            }
+            object["data"]["state.json"] = state.to_string().into();
+        };
+        api.next("PUT", Fault::After(Box::new(move || edit(story))));
+    }
+    guardian.run().exits(0);
+    assert_eq!(remembered(&api), ["payments"]);
+    assert_eq!(attempts(&api.state(), "payments"), None);
 }
 
 #[test]
@@ -492,6 +518,15 @@ fn a_200_of_somebody_else_is_not_the_kubernetes_api() {
 }
 
 #[test]
+fn an_answer_without_end_is_not_read_to_it() {
+    let (api, connect) = (FakeApi::start(), failing());
+    api.next("GET", Fault::Endless);
+    let started = Instant::now();
+    says(&refusal(&api, &connect, &pod(&api, &connect.url()), 1), &["is not the Kubernetes API"]);
+    assert!(started.elapsed().as_secs() < 9, "{:?}", started.elapsed());
+}
+
+#[test]
 fn a_silent_api_is_left_after_ten_seconds_and_asked_once() {
     let (api, connect) = (FakeApi::start(), failing());
     api.next("GET", Fault::Hangs);
@@ -618,6 +653,7 @@ fn a_full_configmap_can_be_reset() {
     api.edit(|object| object["data"]["other"] = "x".repeat(1000 * 1024).into());
     guardian.with(&["reset", "--all"]).exits(0);
     assert_eq!(remembered(&api), [""; 0]);
+    assert_eq!(api.state()["claim"], Value::Null);
 }
 
 #[test]
@@ -644,6 +680,18 @@ fn what_was_spoilt_during_the_restarts_is_kept_and_the_run_s_own_ledger_is_saved
     pod(&api, &connect.url()).run().exits(0);
     assert_eq!(attempts(&api.state(), "orders"), Some(1));
     assert!(api.object()["data"].as_object().unwrap().values().any(|text| text == "spoilt"));
+}
+
+#[test]
+fn what_another_sets_aside_first_is_left_to_it() {
+    let (api, connect) = (FakeApi::start(), failing());
+    api.edit(|object| object["data"]["state.json"] = "spoilt".into());
+    let edit = api.editor();
+    let story = |object: &mut Value| object["data"] = json!({"state.corrupt-1": "spoilt"});
+    api.next("PUT", Fault::After(Box::new(move || edit(story))));
+    pod(&api, &connect.url()).run().exits(75);
+    assert_eq!(connect.restarts(), [""; 0]);
+    assert_eq!(api.object()["data"], json!({"state.corrupt-1": "spoilt"}));
 }
 
 #[test]

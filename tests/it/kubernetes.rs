@@ -41,6 +41,8 @@ pub(crate) enum Fault {
     Answers(u16, &'static str),
     /// 200 and this body.
     Says(&'static str),
+    /// 200 and blanks without end.
+    Endless,
     /// It is carried out, and answered with this status.
     DoneBut(u16),
     /// It is carried out, and the connection is closed without an answer.
@@ -224,6 +226,9 @@ fn respond(world: &Mutex<World>, head: &Head) -> Reply {
             status(code, "etcdserver: request timed out")
         }
         Some(Fault::DoneButCut) => Reply { delivery: Delivery::Close, ..lock(world).carry_out(head) },
+        Some(Fault::Endless) => {
+            Reply { delivery: Delivery::Endless(b" ".to_vec()), ..answer(200, String::new()) }
+        }
         Some(Fault::Hangs) => Reply { delivery: Delivery::Hang, ..status(200, "") },
         Some(Fault::After(story)) => {
             story();

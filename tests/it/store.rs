@@ -116,7 +116,7 @@ fn soon(millis: u64) -> Timestamp {
 fn charged(run: u64, names: &[&str]) -> Ledger {
     let mut ledger = Ledger { run, ..Ledger::default() };
     for name in names {
-        ledger.charge(&InstanceId::task(*name, 1), run, Timestamp::from_millis(1000));
+        ledger.charge(&InstanceId::task(name, 1), run, Timestamp::from_millis(1000));
     }
     ledger
 }
