@@ -8,5 +8,6 @@ mod sim;
 mod sim_selftest;
 mod support;
 
+mod death;
 mod run;
 mod tidy;
