@@ -3,6 +3,7 @@
 //! README's table are made of it, and `config` says what its values mean.
 
 use std::ffi::OsString;
+use std::fmt::Write;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
@@ -208,10 +209,10 @@ fn arg(setting: &Setting) -> Option<Arg> {
     let flag = setting.flag?;
     let mut help = setting.help.to_owned();
     if !setting.env.is_empty() {
-        help.push_str(&format!(" [env: {}]", setting.env.join(", ")));
+        let _ = write!(help, " [env: {}]", setting.env.join(", "));
     }
     if !setting.default.is_empty() && !setting.is_switch() {
-        help.push_str(&format!(" [default: {}]", setting.default));
+        let _ = write!(help, " [default: {}]", setting.default);
     }
     let arg = Arg::new(flag).long(flag).help(help).help_heading(setting.heading);
     Some(if setting.is_switch() {
@@ -287,7 +288,6 @@ impl Typed {
 /// The README's table of settings, in Markdown.
 #[must_use]
 pub fn settings_table() -> String {
-    use std::fmt::Write;
     let mut table = String::from(
         "| environment | flag | takes | default | what it does |\n| --- | --- | --- | --- | --- |\n",
     );

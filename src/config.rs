@@ -645,7 +645,7 @@ mod tests {
     fn config(args: &[&str], environment: &[(&str, &str)]) -> Result<Config, Refused> {
         let args = ["guardian", "run"].iter().chain(args).map(OsString::from);
         let Parsed::Typed(typed) = cli::parse(args) else { panic!("wrong command line") };
-        let home = [("HOME", "/home/u")];
+        let home = [("HOME", "/h")];
         let environment =
             home.iter().chain(environment).map(|(name, value)| ((*name).to_owned(), OsString::from(value)));
         Config::new(&typed, &environment.collect())
@@ -663,7 +663,7 @@ mod tests {
         assert_eq!(config.cluster, "localhost_8083");
         assert_eq!(
             config.state,
-            Place::File("/home/u/.local/state/connector-guardian/localhost_8083.json".into())
+            Place::File("/h/.local/state/connector-guardian/localhost_8083.json".into())
         );
         assert_eq!(
             (config.policy.max_restart, config.policy.ratio, config.policy.backoff),

@@ -21,6 +21,15 @@
 //! Attempts are charged before the first request goes out, so that whatever
 //! kills guardian, an instance never gets more restarts than it may have.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::string_slice,
+        reason = "a test that overflows fails, as it should"
+    )
+)]
+
 pub mod cli;
 pub mod commands;
 pub mod config;

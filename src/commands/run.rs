@@ -337,12 +337,16 @@ fn announce(ran: &Ran, config: &Config) {
 fn news(ran: &Ran, cluster: &str) -> String {
     const NAMED: usize = 5;
     let lines = ran.plan.as_ref().map_or(&[][..], |plan| &plan.lines);
-    let of = |action| lines.iter().filter(move |line| line.action == action).map(|line| &line.id);
-    let groups: [(&str, Vec<&InstanceId>); 4] = [
-        ("restarted", of(Action::Restarted).collect()),
+    let of = |action, trouble| {
+        let lines = lines.iter().filter(move |line| line.action == action && line.trouble == trouble);
+        lines.map(|line| &line.id).collect()
+    };
+    let groups: [(&str, Vec<&InstanceId>); 5] = [
+        ("restarted", of(Action::Restarted, false)),
+        ("restarted, but failed again at once:", of(Action::Failed, false)),
         ("gave up on", ran.given_up.iter().collect()),
-        ("could not restart", of(Action::Failed).collect()),
-        ("does not know the fate of", of(Action::Unknown).collect()),
+        ("could not restart", of(Action::Failed, true)),
+        ("does not know the fate of", of(Action::Unknown, true)),
     ];
     let mut text = String::new();
     for (what, ids) in groups.iter().filter(|(_, ids)| !ids.is_empty()) {

@@ -37,6 +37,7 @@ struct Document<'a> {
 }
 
 /// Prints the timetable.
+#[must_use]
 pub fn schedule(config: &Config) -> Exit {
     let every = config.run.every.unwrap_or(EVERY);
     let mut rows = timetable(&config.policy, every, MOST_ROWS);

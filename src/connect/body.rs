@@ -105,7 +105,7 @@ pub(super) async fn read_text(mut response: Response) -> String {
 /// The bytes of a body as a parser reads them: valid UTF-8, because one broken
 /// character in one trace must not cost the whole listing.
 #[derive(Debug)]
-pub struct Body {
+pub(super) struct Body {
     chunks: mpsc::Receiver<Result<Vec<u8>, ()>>,
     /// Valid, and not yet read.
     ready: io::Cursor<Vec<u8>>,

@@ -118,7 +118,7 @@ impl Trouble {
     }
 
     /// One trouble for all workers that were tried.
-    pub(super) fn all(troubles: Vec<Self>) -> Self {
+    pub(super) fn all(troubles: &[Self]) -> Self {
         let worst = troubles.iter().find(|trouble| trouble.kind == Kind::NotConnect).or(troubles.first());
         let Some(worst) = worst else {
             return Self {
@@ -128,7 +128,7 @@ impl Trouble {
             };
         };
         let (kind, hint) = (worst.kind, worst.hint.clone());
-        let message = match troubles.as_slice() {
+        let message = match troubles {
             [one] => format!("no answer from Kafka Connect at {one}"),
             many => {
                 let each: Vec<String> = many.iter().map(ToString::to_string).collect();

@@ -98,7 +98,7 @@ impl Connect {
             }
         }
         self.current.store(0, Ordering::Relaxed);
-        Err(Trouble::all(troubles))
+        Err(Trouble::all(&troubles))
     }
 
     async fn listing_from(&self, url: &Url, remembered: &Remembered) -> Result<Listing, Trouble> {
@@ -129,7 +129,7 @@ impl Connect {
         };
         let document = self.within_timeout(url, whole).await?;
         match document {
-            Some(Document::Listing(listing)) => Ok(listing),
+            Some(Document::Listing(listing)) => Ok(*listing),
             Some(Document::Names(names)) => {
                 tracing::debug!(
                     "{url} does not know expand=status (Connect < 2.3); asking for each connector by itself"

@@ -21,7 +21,7 @@ pub type Remembered = Arc<BTreeSet<Arc<str>>>;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Document {
     /// The statuses.
-    Listing(Listing),
+    Listing(Box<Listing>),
     /// Only the names: Connect < 2.3 does not know `expand` (KIP-465).
     Names(Vec<String>),
     /// JSON, but nothing that Connect answers.
@@ -38,7 +38,7 @@ pub fn read_document(reader: impl Read, remembered: &BTreeSet<Arc<str>>) -> serd
     Ok(match shape {
         Shape::Names(names) => Document::Names(names),
         Shape::Map { entries: 1.., objects: 0 } | Shape::Other => Document::Foreign,
-        Shape::Map { .. } => Document::Listing(collector.finish()),
+        Shape::Map { .. } => Document::Listing(Box::new(collector.finish())),
     })
 }
 
@@ -331,7 +331,7 @@ impl<'de> Visitor<'de> for StatusSeed<'_> {
                     connector = part.ok_or("it has no connector state");
                 }
                 "tasks" => {
-                    tasks = map.next_value_seed(TasksSeed { keep: self.keep, interned: self.interned })?
+                    tasks = map.next_value_seed(TasksSeed { keep: self.keep, interned: self.interned })?;
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -407,7 +407,7 @@ impl<'de> Visitor<'de> for PartSeed<'_> {
                     cause = text.flatten().map(|text| interned.get(&text));
                 }
                 "worker_id" => {
-                    worker = map.next_value_seed(TextSeed(|text: &str| interned.get(&printable(text))))?
+                    worker = map.next_value_seed(TextSeed(|text: &str| interned.get(&printable(text))))?;
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -466,7 +466,7 @@ mod tests {
 
     fn listing(json: &str) -> Listing {
         match read_document(json.as_bytes(), &BTreeSet::new()).unwrap() {
-            Document::Listing(listing) => listing,
+            Document::Listing(listing) => *listing,
             other => panic!("{other:?}"),
         }
     }
@@ -566,7 +566,7 @@ mod tests {
         assert_eq!(read(r#"["a", "b", 3]"#).unwrap(), Document::Names(vec!["a".into(), "b".into()]));
         assert_eq!(read(r#"{"error_code": 500, "message": "x"}"#).unwrap(), Document::Foreign);
         assert_eq!(read("17").unwrap(), Document::Foreign);
-        assert_eq!(read("{}").unwrap(), Document::Listing(Listing::default()));
+        assert_eq!(read("{}").unwrap(), Document::Listing(Box::default()));
         for broken in ["", "<html>", "{", r#"{"c": {"status": {"connector"#, "{} {}"] {
             assert!(read(broken).is_err(), "{broken}");
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::ledger::{Ledger, Uncharged};
-use super::model::{InstanceId, State, Timestamp};
+use super::model::{InstanceId, Timestamp};
 use super::plan::{Action, Line, Plan};
 use super::policy::{Due, Policy, Wait};
 
@@ -245,8 +245,15 @@ impl<'a> Row<'a> {
 /// now, and neither excluded, held nor parked.
 #[must_use]
 pub fn is_failed_now(line: &Line) -> bool {
-    let stuck =
-        !matches!(line.action, Action::InTransition | Action::NoTasks | Action::Absent | Action::Recovered);
-    (line.state == Some(State::Failed) || stuck)
-        && !matches!(line.action, Action::Excluded | Action::Held | Action::Parked)
+    matches!(
+        line.action,
+        Action::Failed
+            | Action::Unknown
+            | Action::GaveUp
+            | Action::Due
+            | Action::Restarted
+            | Action::Deferred
+            | Action::Gone
+            | Action::Waiting
+    )
 }

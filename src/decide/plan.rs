@@ -377,13 +377,13 @@ fn warn<T: std::fmt::Display>(warnings: &mut Vec<String>, what: &str, which: imp
     }
     let count = names.len();
     names.truncate(NAMED);
-    let named: Vec<String> =
+    let shown: Vec<String> =
         names.iter().map(|name| super::cause::printable(&name.to_string()).into_owned()).collect();
     let more = match count.saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    warnings.push(format!("{what}: {}{more}", named.join(", ")));
+    warnings.push(format!("{what}: {}{more}", shown.join(", ")));
 }
 
 /// The order in which a person reads the lines: what needs them first, then

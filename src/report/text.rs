@@ -31,13 +31,14 @@ const DIM: Style = Style::new().dimmed();
 pub fn render(report: &Report<'_>, width: Option<usize>) -> String {
     let Some(plan) = report.plan else { return String::new() };
     let mut text = String::new();
-    match report.counts {
-        Some((connectors, tasks)) if is_healthy(report, plan) => {
-            healthy(&mut text, report.cluster, connectors, tasks);
-            return text;
-        }
-        counts => header(&mut text, report, counts),
+    let counts = report.counts;
+    if let Some((connectors, tasks)) = counts
+        && is_healthy(report, plan)
+    {
+        healthy(&mut text, report.cluster, connectors, tasks);
+        return text;
     }
+    header(&mut text, report, counts);
     let rows = report.rows_for_a_reader();
     if !rows.is_empty() {
         text.push('\n');
@@ -46,8 +47,17 @@ pub fn render(report: &Report<'_>, width: Option<usize>) -> String {
     for warning in report.warnings() {
         let _ = writeln!(text, "{YELLOW}warning:{YELLOW:#} {}", printable(warning));
     }
-    let _ = writeln!(text, "\n{}", summary(plan, report.dry_run));
+    let _ =
+        writeln!(text, "\n{}", if counts.is_some() { summary(plan, report.dry_run) } else { unread(plan) });
     text
+}
+
+/// Connect was not read: the rows are what is remembered.
+fn unread(plan: &Plan) -> String {
+    match plan.lines.len() {
+        0 => "Connect's status could not be read; nothing is remembered".to_owned(),
+        count => format!("Connect's status could not be read; {count} remembered"),
+    }
 }
 
 fn is_healthy(report: &Report<'_>, plan: &Plan) -> bool {
@@ -79,7 +89,7 @@ fn header(text: &mut String, report: &Report<'_>, counts: Option<(&Counts, &Coun
             let _ = write!(text, "{GAP}run {run}");
         }
         _ => {
-            let _ = write!(text, "{GAP}after run {}", report.ledger_run());
+            let _ = write!(text, "{GAP}after run {}", report.ledger.run);
         }
     }
     if report.dry_run {
@@ -259,10 +269,4 @@ fn summary(plan: &Plan, dry_run: bool) -> String {
         })
         .collect();
     if parts.is_empty() { "nothing failed".to_owned() } else { parts.join(", ") }
-}
-
-impl Report<'_> {
-    fn ledger_run(&self) -> u64 {
-        self.ledger.run
-    }
 }

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc;
 use std::sync::Mutex;
+use std::sync::mpsc;
 
 use connector_guardian::decide::ledger::{Attempt, Episode, Ledger, Record};
 use connector_guardian::decide::model::{InstanceId, Timestamp};
@@ -28,13 +28,35 @@ const MAX_RESTART: u32 = 3;
 const VICTIMS: [(&str, Option<u32>); 4] =
     [("orders", Some(0)), ("orders", Some(1)), ("orders", Some(2)), ("users", None)];
 const KILLED: i32 = -9;
+/// They change nothing outside the process, so that dying before one of them is dying before the next call.
+const UNSEEN: [&str; 19] = [
+    "brk",
+    "epoll_wait",
+    "fcntl",
+    "futex",
+    "getpeername",
+    "getrandom",
+    "getsockname",
+    "getsockopt",
+    "gettid",
+    "madvise",
+    "mmap",
+    "mprotect",
+    "munmap",
+    "prctl",
+    "rseq",
+    "rt_sigaction",
+    "rt_sigprocmask",
+    "sched_getaffinity",
+    "sigaltstack",
+];
 
 #[test]
-fn killed_before_any_system_call_a_run_leaves_a_state_that_the_next_goes_on_with() {
+fn killed_before_any_system_call_that_matters_a_run_leaves_a_state_that_the_next_goes_on_with() {
     let mut places = Vec::new();
     for start in Start::ALL {
         let mut calls = BTreeMap::new();
-        for point in points(start) {
+        for point in points(start).into_iter().filter(|point| !UNSEEN.contains(&point.call.as_str())) {
             calls.entry(point.call).or_insert(point.nth);
         }
         places.extend(calls.into_iter().map(|(call, first)| (start, call, first)));
@@ -81,9 +103,9 @@ fn killed_at_random_again_and_again_nothing_is_restarted_more_than_it_may() {
             let mut dice = Dice(number);
             let (start, points) = dice.pick(&all);
             let mut story = Story::new(*start);
-            let deaths_at_most = dice.below(12);
+            let deaths_at_most = dice.below(24);
             let mut died_at = Vec::new();
-            while story.deaths < deaths_at_most {
+            while story.deaths < deaths_at_most && !story.is_exhausted() {
                 let point = dice.pick(points);
                 if story.run_until(point).code == KILLED {
                     died_at.push(point.clone());
@@ -368,6 +390,13 @@ impl Story {
         }
     }
 
+    /// Whether all attempts are used up.
+    fn is_exhausted(&self) -> bool {
+        let Ok(loaded) = store::peek(&Place::File(self.state.clone()), "test") else { return false };
+        let attempts = |id: &InstanceId| loaded.ledger.episode(id).map_or(0, |episode| episode.attempts);
+        victims().iter().all(|id| attempts(id) == MAX_RESTART)
+    }
+
     fn reached(&self, id: &InstanceId) -> u32 {
         u32::try_from(self.connect.count_restarts_of(&id.connector, id.task)).expect("few")
     }
@@ -384,7 +413,9 @@ impl Story {
     /// Undisturbed runs until all is given up: that takes as many as there may be restarts, and one.
     fn is_told_to_its_end(&self, told: &str) {
         for _ in 0..=MAX_RESTART {
-            self.goes_on(told);
+            if !self.is_exhausted() {
+                self.goes_on(told);
+            }
         }
         let (document, code) = self.guardian.run_json();
         assert_eq!(code, 0, "{told}: {document:#}");
@@ -394,10 +425,10 @@ impl Story {
         self.check(told);
         assert_eq!(self.connect.restarts_of_unfailed(), [""; 0], "{told}");
         let mut all = 0;
-        for (name, task) in VICTIMS {
-            let reached = self.reached(&InstanceId { connector: name.into(), task });
+        for id in victims() {
+            let reached = self.reached(&id);
             // A death costs at most the one attempt that it left in the air.
-            assert!(reached + self.deaths >= MAX_RESTART, "{told}: {name} {task:?} only {reached} times");
+            assert!(reached + self.deaths >= MAX_RESTART, "{told}: {id} only {reached} times");
             all += reached;
         }
         let executed = u32::try_from(self.connect.executed().len()).expect("few");
@@ -415,6 +446,10 @@ impl Story {
         };
         entries.map(|entry| file(entry.expect("it can be listed"))).collect()
     }
+}
+
+fn victims() -> BTreeSet<InstanceId> {
+    VICTIMS.iter().map(|(name, task)| InstanceId { connector: (*name).into(), task: *task }).collect()
 }
 
 fn write_state(path: &Path, text: &[u8]) {

@@ -2,6 +2,17 @@
 //! Kafka Connect that can stall, cut, reset and refuse. One binary, because
 //! linking a dozen takes longer than running them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::print_stderr,
+    reason = "a test says what is wrong by failing"
+)]
+
 #[path = "../sim/mod.rs"]
 mod sim;
 #[path = "../sim/selftest.rs"]
@@ -9,5 +20,7 @@ mod sim_selftest;
 mod support;
 
 mod death;
+mod readme;
 mod run;
+mod simulation;
 mod tidy;
