@@ -4,6 +4,7 @@
 
 #![allow(
     clippy::pedantic,
+    clippy::drop_non_drop,
     unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
