@@ -4,6 +4,7 @@
 
 #![allow(
     clippy::pedantic,
+    clippy::drop_non_drop,
     unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
@@ -23,6 +24,7 @@ mod support;
 
 mod answers;
 mod configmap;
+mod death;
 mod kubernetes;
 mod listing;
 mod readme;
