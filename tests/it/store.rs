@@ -1,13 +1,22 @@
 //! What every place for the state promises, held against each of them: the same tests over a file and over a ConfigMap.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use connector_guardian::decide::ledger::Ledger;
 use connector_guardian::decide::model::{InstanceId, Timestamp};
 use connector_guardian::http::{Authorization, Secret, TrustedCas};
-use connector_guardian::store::{ConfigMap, Kind, Opened, Place, ServiceAccount, Store, Trouble, open, peek};
+use connector_guardian::store::{
+    ConfigMap, Kind, Loaded, Opened, Place, ServiceAccount, Store, Trouble, open, peek,
+};
 
 use crate::kubernetes::{FakeApi, TOKEN};
+
+/// What the state of the cluster `test` in this file remembers, for a story that is not async.
+pub(crate) fn look(path: &Path) -> Result<Loaded, Trouble> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(peek(&Place::File(path.to_owned()), "test"))
+}
 
 /// A place for the state, and a view of it from outside.
 trait Home {
@@ -195,9 +204,9 @@ async fn what_cannot_be_understood_is_set_aside_once_and_never_by_a_look(home: &
         let seen = peek(&home.place(), "c").await.unwrap();
         assert!(seen.warning.unwrap().contains("the next run sets it aside"));
         assert_eq!((home.text().as_deref(), home.aside().len()), (Some(text), round));
-        let loaded = opened(home).await.unwrap().load().await.unwrap();
-        assert_eq!(loaded.ledger, Ledger::default());
-        assert!(loaded.warning.unwrap().contains("it is kept"));
+        let found = opened(home).await.unwrap().load().await.unwrap();
+        assert_eq!(found.ledger, Ledger::default());
+        assert!(found.warning.unwrap().contains("it is kept"));
         assert_eq!(home.text(), None);
         assert!(home.aside().contains(&text.to_owned()), "{:?}", home.aside());
         assert_eq!(home.aside().len(), round + 1, "the one before is still there");
@@ -205,14 +214,10 @@ async fn what_cannot_be_understood_is_set_aside_once_and_never_by_a_look(home: &
         assert_eq!(store.load().await.unwrap().warning, None, "said once");
         store.settle(&charged(1, &["a"])).await.unwrap();
         drop(store);
-        assert_eq!(loaded_ledger(home).await, charged(1, &["a"]));
+        assert_eq!(loaded(home).await, charged(1, &["a"]));
         // The time of the next one's name is another.
         tokio::time::sleep(Duration::from_millis(1100)).await;
     }
-}
-
-async fn loaded_ledger(home: &impl Home) -> Ledger {
-    loaded(home).await
 }
 
 async fn what_is_not_ours_is_refused_and_left_untouched(home: &impl Home) {
