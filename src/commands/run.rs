@@ -188,8 +188,12 @@ pub async fn one_run<C: Cluster, S: Store>(
     ran.given_up = plan.note_given_up(ledger);
     let due: Vec<InstanceId> = plan.due().map(|line| line.id.clone()).collect();
     if !due.is_empty() {
-        let together =
-            plan.wants_together() && timeout_at(end, cluster.can_restart_together()).await.unwrap_or(false);
+        let together = plan.wants_together()
+            && tokio::select! {
+                can = timeout_at(end, cluster.can_restart_together()) => can.unwrap_or(false),
+                // What follows then sends nothing.
+                _ = interrupted(interrupt) => false,
+            };
         let batches = plan.batches(ledger, together);
         tell_causes(plan, ledger, orders.policy);
         let charged: Vec<Uncharged> = due.iter().map(|id| ledger.charge(id, run, now)).collect();
