@@ -22,6 +22,7 @@ mod sim_selftest;
 mod support;
 
 mod answers;
+mod endings;
 mod listing;
 mod readme;
 mod run;
