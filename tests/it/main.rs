@@ -26,6 +26,7 @@ mod endings;
 mod listing;
 mod readme;
 mod run;
+mod secrets;
 mod simulation;
 mod tidy;
 mod tls;
