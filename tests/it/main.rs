@@ -24,9 +24,11 @@ mod support;
 
 mod answers;
 mod death;
+mod endings;
 mod listing;
 mod readme;
 mod run;
+mod secrets;
 mod simulation;
 mod tidy;
 mod tls;
