@@ -20,6 +20,7 @@ mod sim_selftest;
 mod support;
 
 mod death;
+mod disk;
 mod readme;
 mod run;
 mod simulation;
