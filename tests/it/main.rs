@@ -24,6 +24,7 @@ mod support;
 
 mod answers;
 mod death;
+mod disk;
 mod endings;
 mod listing;
 mod readme;
