@@ -120,7 +120,7 @@ async fn run_and_report(config: &Config, interrupt: &mut Interrupt) -> Exit {
         dry_run: config.run.dry_run,
     };
     let ran = if orders.dry_run {
-        match store::peek(&config.state, &config.cluster) {
+        match store::peek(&config.state, &config.cluster).await {
             Ok(loaded) => Box::pin(plan_only(&cluster, loaded, &orders, &clock, interrupt)).await,
             Err(trouble) => Ran { failure: Some(trouble.into()), ..Ran::default() },
         }

@@ -23,13 +23,16 @@ mod sim_selftest;
 mod support;
 
 mod answers;
+mod configmap;
 mod death;
 mod disk;
 mod endings;
+mod kubernetes;
 mod listing;
 mod readme;
 mod run;
 mod secrets;
 mod simulation;
+mod store;
 mod tidy;
 mod tls;
