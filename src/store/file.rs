@@ -16,6 +16,8 @@ use crate::decide::ledger::Ledger;
 use crate::decide::model::Timestamp;
 
 const FOLDER_HINT: &str = "GUARDIAN_STATE names a file in a folder that guardian may write";
+const MOUNT_HINT: &str =
+    "a mounted file cannot be replaced: mount the folder and let GUARDIAN_STATE name a file in it";
 
 /// The state of one cluster in a file, locked.
 #[derive(Debug)]
@@ -30,7 +32,7 @@ impl FileStore {
     pub(super) async fn open(path: &Path, cluster: &str, wait: Duration) -> Result<Self, Trouble> {
         // A rename would replace a symbolic link, not the file behind it.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        refuse_folder(&path)?;
+        refuse_other_than_file(&path)?;
         let unusable = |error: &io::Error| {
             Trouble::new(
                 Kind::State,
@@ -58,14 +60,12 @@ impl FileStore {
             let message = format!("the state {} cannot be written: {error}", self.path.display());
             match error.kind() {
                 // EBUSY: a single file that is mounted into a container.
-                io::ErrorKind::ResourceBusy => Trouble::new(
+                io::ErrorKind::ResourceBusy => Trouble::new(Kind::State, message, MOUNT_HINT),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::new(
                     Kind::State,
                     message,
-                    "a mounted file cannot be replaced: mount the folder and let GUARDIAN_STATE name a file in it",
+                    "make room on that file system; the old state is intact",
                 ),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    Trouble::new(Kind::State, message, "make room on that file system; the old state is intact")
-                }
                 _ => Trouble::new(Kind::State, message, FOLDER_HINT),
             }
         })
@@ -84,7 +84,11 @@ impl FileStore {
         writer.flush()?;
         writer.get_ref().sync_all()?;
         fs::rename(temporary, &self.path)?;
-        File::open(folder_of(&self.path))?.sync_all()
+        match File::open(folder_of(&self.path))?.sync_all() {
+            // Some network file systems cannot sync a folder, and say so like this.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            synced => synced,
+        }
     }
 
     fn temporary(&self) -> PathBuf {
@@ -94,13 +98,24 @@ impl FileStore {
     fn set_aside(&self, why: &str) -> Result<Loaded, Trouble> {
         // A stamp without colons, for file systems that refuse them.
         let stamp = Timestamp::from(SystemTime::now()).to_string().replace([':', '-'], "");
-        let aside = beside(&self.path, &format!(".corrupt-{stamp}"));
+        let mut aside = beside(&self.path, &format!(".corrupt-{stamp}"));
+        // A second one within the second must not replace the first.
+        for number in 2_u32.. {
+            if fs::symlink_metadata(&aside).is_err() {
+                break;
+            }
+            aside = beside(&self.path, &format!(".corrupt-{stamp}-{number}"));
+        }
         fs::rename(&self.path, &aside).map_err(|error| {
             let message = format!(
                 "the state {} cannot be understood ({why}) nor set aside: {error}",
                 self.path.display()
             );
-            Trouble::new(Kind::State, message, "move it away by hand; what it remembers is then lost")
+            let hint = match error.kind() {
+                io::ErrorKind::ResourceBusy => MOUNT_HINT,
+                _ => "move it away by hand; what it remembers is then lost",
+            };
+            Trouble::new(Kind::State, message, hint)
         })?;
         Ok(Loaded {
             ledger: Ledger::default(),
@@ -132,7 +147,7 @@ impl Store for FileStore {
 /// Reads without a lock: a rename replaces the file at once, so that one state
 /// or the other is seen, never half of one.
 pub(super) fn peek(path: &Path, cluster: &str) -> Result<Loaded, Trouble> {
-    refuse_folder(path)?;
+    refuse_other_than_file(path)?;
     Ok(match read(path, cluster)? {
         Ok(ledger) => Loaded { ledger, warning: None },
         Err(why) => Loaded {
@@ -161,12 +176,17 @@ fn read(path: &Path, cluster: &str) -> Result<Result<Ledger, String>, Trouble> {
     }
 }
 
-fn refuse_folder(path: &Path) -> Result<(), Trouble> {
-    if path.is_dir() {
-        let hint = "GUARDIAN_STATE must name a file in it, for example state.json";
-        return Err(Trouble::new(Kind::State, format!("the state {} is a folder", path.display()), hint));
-    }
-    Ok(())
+/// A folder, a pipe or a device: reading may never end, and none of them is to
+/// be renamed or replaced.
+fn refuse_other_than_file(path: &Path) -> Result<(), Trouble> {
+    let (what, hint) = match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            ("a folder", "GUARDIAN_STATE must name a file in it, for example state.json")
+        }
+        Ok(found) if !found.is_file() => ("not a file", FOLDER_HINT),
+        _ => return Ok(()),
+    };
+    Err(Trouble::new(Kind::State, format!("the state {} is {what}", path.display()), hint))
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -93,8 +93,8 @@ pub fn read_claimed<R: Read>(
     #[derive(Deserialize)]
     struct Head {
         version: u64,
-        // A newer version may have put it elsewhere.
-        cluster: Option<String>,
+        // A newer version may have put it elsewhere, or something else here.
+        cluster: Option<serde_json::Value>,
     }
     #[derive(Deserialize)]
     struct Body {
@@ -113,9 +113,9 @@ pub fn read_claimed<R: Read>(
         return Ok(Err(Refusal::Corrupt("version 0 never existed".to_owned())));
     }
     match head.cluster {
-        Some(other) if other != cluster => return Ok(Err(Refusal::OtherCluster(other))),
-        None => return Ok(Err(Refusal::Corrupt("it names no cluster".to_owned()))),
-        Some(_) => {}
+        Some(serde_json::Value::String(name)) if name == cluster => {}
+        Some(serde_json::Value::String(other)) => return Ok(Err(Refusal::OtherCluster(other))),
+        _ => return Ok(Err(Refusal::Corrupt("it names no cluster".to_owned()))),
     }
     Ok(from_reader::<Body>(open()?)?
         .map(|body| {
@@ -375,6 +375,7 @@ mod tests {
             parse(&VERSION_1.replace("\"version\":1", "\"version\":2")),
             Err(Refusal::Newer(2))
         ));
+        assert!(matches!(parse("{\"version\":3,\"cluster\":{\"id\":1}}"), Err(Refusal::Newer(3))));
         assert!(
             matches!(parse(&VERSION_1.replace("\"cluster\":\"c\"", "\"cluster\":\"d\"")), Err(Refusal::OtherCluster(name)) if name == "d")
         );
