@@ -302,8 +302,6 @@ async fn what_cannot_be_understood_is_set_aside_once_and_never_by_a_look(home: &
         store.settle(&charged(1, &["a"])).await.unwrap();
         drop(store);
         assert_eq!(loaded(home).await, charged(1, &["a"]));
-        // The name of the next one has another second in it.
-        tokio::time::sleep(Duration::from_millis(1100)).await;
     }
 }
 
