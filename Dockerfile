@@ -5,7 +5,7 @@
 ARG RUST_VERSION=1.95
 FROM --platform=$BUILDPLATFORM docker.io/library/rust:${RUST_VERSION}-slim-bookworm AS build
 # ring has C and assembly, so it takes a C compiler for each architecture; ca-certificates is copied into the image.
-# hadolint ignore=DL3008
+# hadolint ignore=DL3008,SC2086
 RUN case "$(dpkg --print-architecture)" in \
       amd64) cross="gcc-aarch64-linux-gnu libc6-dev-arm64-cross" ;; \
       arm64) cross="gcc-x86-64-linux-gnu libc6-dev-amd64-cross" ;; \
