@@ -1,0 +1,186 @@
+//! Sending the plan's restart calls: in parallel over connectors, in order
+//! within one, until all are sent or something says stop. It knows no status
+//! code and changes no record; it collects outcomes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::Clock;
+use super::run::Cluster;
+use crate::connect::Reply;
+use crate::decide::model::InstanceId;
+use crate::decide::outcome::{Outcome, Outcomes};
+use crate::decide::plan::{Batch, Call};
+use crate::signal::Interrupt;
+
+/// "Not now" is asked again after these waits: four tries within ten seconds. A
+/// rebalance takes two to eight; a task of a stopped connector answers so for ever.
+const AGAIN_AFTER: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+/// After a signal, requests in flight get this long: Kubernetes and systemd
+/// send SIGKILL later.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// Why nothing more is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Halt {
+    /// The run's time is over.
+    Deadline,
+    /// A signal came: its number.
+    Signal(u8),
+    /// A restart was not allowed: no other will be.
+    Unauthorized,
+    /// No worker accepts a connection.
+    NoWorker,
+}
+
+impl Halt {
+    /// Why a due instance got no request.
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Deadline => "the run's deadline came first (GUARDIAN_DEADLINE)",
+            Self::Signal(_) => "the run was interrupted",
+            Self::Unauthorized => "not sent, because another restart was not allowed",
+            Self::NoWorker => "not sent, because no worker could be reached",
+        }
+    }
+}
+
+/// What the senders share.
+struct Progress {
+    outcomes: Mutex<Outcomes>,
+    halt: watch::Sender<Option<Halt>>,
+    clock: Clock,
+}
+
+impl Progress {
+    fn note(&self, outcomes: impl IntoIterator<Item = (InstanceId, Outcome)>) {
+        let now = (self.clock)();
+        let mut known = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(outcomes.into_iter().map(|(id, outcome)| (id, (outcome, now))));
+    }
+
+    fn halted(&self) -> Option<Halt> {
+        *self.halt.borrow()
+    }
+
+    /// The first reason stays.
+    fn stop(&self, reason: Halt) {
+        self.halt.send_if_modified(|halt| halt.is_none() && halt.replace(reason).is_none());
+    }
+}
+
+/// Sends all batches, at most `parallel` at a time, and returns what became of
+/// them and why it stopped early, if it did. What has no outcome was not sent.
+pub(super) async fn apply<C: Cluster>(
+    cluster: &Arc<C>,
+    batches: Vec<Batch>,
+    parallel: usize,
+    end: Instant,
+    clock: &Clock,
+    interrupt: &mut Interrupt,
+) -> (Outcomes, Option<Halt>) {
+    let progress = Arc::new(Progress {
+        outcomes: Mutex::default(),
+        halt: watch::Sender::new(None),
+        clock: Arc::clone(clock),
+    });
+    let mut batches = batches.into_iter();
+    let mut sending = JoinSet::new();
+    let mut end = end;
+    let mut signalled = false;
+    loop {
+        while progress.halted().is_none()
+            && sending.len() < parallel.max(1)
+            && let Some(batch) = batches.next()
+        {
+            sending.spawn(send_all(Arc::clone(cluster), batch, Arc::clone(&progress)));
+        }
+        tokio::select! {
+            sent = sending.join_next() => if sent.is_none() { break },
+            () = sleep_until(end) => {
+                progress.stop(Halt::Deadline);
+                break;
+            }
+            number = interrupted(interrupt), if !signalled => {
+                signalled = true;
+                progress.stop(Halt::Signal(number));
+                end = Instant::now().checked_add(GRACE).map_or(end, |grace| grace.min(end));
+            }
+        }
+    }
+    // What is still in flight stays noted as unknown.
+    sending.shutdown().await;
+    let outcomes = std::mem::take(&mut *progress.outcomes.lock().unwrap_or_else(PoisonError::into_inner));
+    (outcomes, progress.halted())
+}
+
+/// Waits for a signal and returns its number.
+pub(super) async fn interrupted(interrupt: &mut Interrupt) -> u8 {
+    match interrupt.wait_for(Option::is_some).await.map(|number| *number) {
+        Ok(Some(number)) => number,
+        // Nobody can send one any more.
+        _ => std::future::pending().await,
+    }
+}
+
+async fn send_all<C: Cluster>(cluster: Arc<C>, batch: Batch, progress: Arc<Progress>) {
+    let mut calls: std::collections::VecDeque<Call> = batch.calls.into();
+    while let Some(call) = calls.pop_front() {
+        if progress.halted().is_some() {
+            return;
+        }
+        if send(&*cluster, &call, &progress).await {
+            continue;
+        }
+        // An old worker restarted only the connector's own instance.
+        let Call::Together { expected, .. } = call else { continue };
+        progress.note(expected.iter().filter(|id| id.task.is_none()).map(|id| (id.clone(), Outcome::Taken)));
+        calls.extend(expected.into_iter().filter(|id| id.task.is_some()).map(Call::One));
+    }
+}
+
+/// Sends one call, again for as long as the answer is "not now". `false` when
+/// an old worker did not understand it.
+async fn send<C: Cluster>(cluster: &C, call: &Call, progress: &Progress) -> bool {
+    let all = |outcome: &Outcome| -> Vec<(InstanceId, Outcome)> {
+        let ids = match call {
+            Call::Together { expected, .. } => expected.clone(),
+            Call::One(id) => vec![id.clone()],
+        };
+        ids.into_iter().map(|id| (id, outcome.clone())).collect()
+    };
+    let mut waits = AGAIN_AFTER.iter();
+    loop {
+        progress.note(all(&Outcome::Unknown("it was under way when the run ended".into())));
+        match cluster.restart(call).await {
+            Reply::Done(outcomes) => {
+                for (_, outcome) in &outcomes {
+                    match outcome {
+                        Outcome::Unauthorized(_) => progress.stop(Halt::Unauthorized),
+                        Outcome::NotSent(_) => progress.stop(Halt::NoWorker),
+                        _ => {}
+                    }
+                }
+                progress.note(outcomes);
+                return true;
+            }
+            Reply::ConnectorOnly => {
+                progress.note(all(&Outcome::NotNow("an old worker ignored the call for all failed tasks".into())));
+                return false;
+            }
+            Reply::NotNow(text) => {
+                progress.note(all(&Outcome::NotNow(text)));
+                let Some(wait) = waits.next() else { return true };
+                let mut halt = progress.halt.subscribe();
+                tokio::select! {
+                    () = sleep(*wait) => {}
+                    _ = halt.wait_for(Option::is_some) => return true,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The commands: each file reads as the story of its command. This one starts
+//! the right story, and prints what it tells.
+
+mod apply;
+pub mod reset;
+pub mod run;
+pub mod schedule;
+pub mod status;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::cli::Typed;
+use crate::config::{Config, Environment, Output};
+use crate::connect::{self, Connect, Workers};
+use crate::decide::model::Timestamp;
+use crate::exit::{Exit, Failure, Kind};
+use crate::report::{Report, json, text};
+use crate::{http, logging, signal, store};
+
+/// Where the time comes from.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The machine's clock.
+#[must_use]
+pub fn system_clock() -> Clock {
+    Arc::new(|| Timestamp::from(SystemTime::now()))
+}
+
+/// Runs the command that was typed.
+#[must_use]
+pub fn main(typed: &Typed, environment: &Environment) -> ExitCode {
+    let (output, log) = crate::config::reporting(typed, environment);
+    let config = match Config::new(typed, environment) {
+        Ok(config) => config,
+        Err(refused) => {
+            logging::start(log);
+            return fail(Some(&typed.command), output, &Failure::new(Kind::Usage, refused)).into();
+        }
+    };
+    logging::start(config.log);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let failure = Failure::new(Kind::Internal, format!("the runtime cannot be started: {error}"));
+            return fail(Some(&typed.command), output, &failure).into();
+        }
+    };
+    let exit = runtime.block_on(async {
+        match typed.command.as_str() {
+            "run" => run_until_done(config, typed, environment).await,
+            "status" => status::status(&config).await,
+            "reset" => reset::reset(&config, typed).await,
+            _ => schedule::schedule(&config),
+        }
+    });
+    exit.into()
+}
+
+async fn run_until_done(config: Config, typed: &Typed, environment: &Environment) -> Exit {
+    match signal::listen() {
+        // Secrets rotate: every run of a loop reads the settings' files again.
+        Ok(interrupt) => run::run(config, || Config::new(typed, environment), interrupt).await,
+        Err(error) => {
+            let failure = Failure::new(Kind::Internal, format!("signals cannot be handled: {error}"));
+            fail(Some("run"), config.output, &failure)
+        }
+    }
+}
+
+/// Reports a command that failed before it had anything to say.
+pub(crate) fn fail(command: Option<&str>, output: Output, failure: &Failure) -> Exit {
+    tracing::error!("{failure}");
+    if output == Output::Json {
+        print(|stdout| json::write_failure(command, failure, stdout));
+    }
+    Exit::Failed(failure.kind)
+}
+
+/// Prints the report on stdout.
+fn publish(report: &Report<'_>, output: Output) {
+    match output {
+        Output::Json => print(|stdout| json::write(report, stdout)),
+        Output::Text => {
+            let text = text::render(report, terminal_width());
+            print(|stdout| stdout.write_all(text.as_bytes()));
+        }
+    }
+}
+
+/// Writes to stdout, without styles where it is no terminal. A reader that has
+/// gone (`| head`) is no failure of the command.
+fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+    let mut stdout = anstream::stdout().lock();
+    if let Err(error) = write(&mut stdout).and_then(|()| stdout.flush())
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        tracing::error!("stdout cannot be written: {error}");
+    }
+}
+
+fn terminal_width() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    terminal_size::terminal_size().map(|(terminal_size::Width(width), _)| usize::from(width))
+}
+
+/// A client for the configured cluster.
+fn connect(config: &Config) -> Result<Connect, Failure> {
+    let http = http::client(&http::Settings {
+        https: config.connect.urls.iter().any(|url| url.scheme() == "https"),
+        trusted: config.connect.trusted.clone(),
+        identity: config.connect.identity.clone(),
+        proxy: config.connect.proxy.clone(),
+    });
+    let http = http.map_err(|text| Failure::new(Kind::Usage, format!("the HTTP client cannot be set up: {text}")))?;
+    Ok(Connect::new(
+        http,
+        Workers {
+            urls: config.connect.urls.clone(),
+            authorization: config.connect.authorization.clone(),
+            timeout: config.connect.timeout,
+            parallel: config.run.parallel,
+        },
+    ))
+}
+
+impl From<connect::Trouble> for Failure {
+    fn from(trouble: connect::Trouble) -> Self {
+        let kind = match trouble.kind {
+            connect::Kind::Unreachable => Kind::Unreachable,
+            connect::Kind::NotConnect => Kind::NotConnect,
+            connect::Kind::Unauthorized => Kind::Unauthorized,
+        };
+        Self { kind, message: trouble.message, hint: trouble.hint }
+    }
+}
+
+impl From<store::Trouble> for Failure {
+    fn from(trouble: store::Trouble) -> Self {
+        let kind = match trouble.kind {
+            store::Kind::Locked => Kind::Locked,
+            store::Kind::OtherCluster => Kind::Usage,
+            store::Kind::State => Kind::State,
+        };
+        Self { kind, message: trouble.message, hint: trouble.hint }
+    }
+}

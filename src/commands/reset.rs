@@ -1,0 +1,129 @@
+//! `guardian reset`: forget failures, so that the next run starts afresh with
+//! them. It asks Connect nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{fail, print};
+use crate::cli::Typed;
+use crate::config::{Config, Output};
+use crate::decide::ledger::Ledger;
+use crate::decide::model::InstanceId;
+use crate::exit::{Exit, Failure, Kind};
+use crate::report::json;
+use crate::store::{self, Store};
+
+/// A run that is under way ends soon; a person can wait this long.
+const WAIT: Duration = Duration::from_secs(10);
+
+/// Forgets what was named.
+pub async fn reset(config: &Config, typed: &Typed) -> Exit {
+    let names = typed.values("name");
+    if names.is_empty() && !typed.has("all") {
+        let failure = Failure::new(Kind::Usage, "reset takes NAME, NAME/TASK or --all");
+        return fail(Some("reset"), config.output, &failure);
+    }
+    match forget(config, &names).await {
+        Ok((forgotten, failure)) => report(config, &forgotten, failure.as_ref()),
+        Err(failure) => fail(Some("reset"), config.output, &failure),
+    }
+}
+
+/// Forgets the named records, or all; what is not remembered is a failure that
+/// does not keep the others from being forgotten.
+async fn forget(config: &Config, names: &[String]) -> Result<(Vec<InstanceId>, Option<Failure>), Failure> {
+    let mut store = store::open(&config.state, &config.cluster, WAIT).await?;
+    let loaded = store.load().await?;
+    if let Some(warning) = loaded.warning {
+        tracing::error!("{warning}");
+    }
+    let mut ledger = loaded.ledger;
+    let all: Vec<InstanceId> = ledger.records.keys().cloned().collect();
+    let (forgotten, unknown) = if names.is_empty() { (all, Vec::new()) } else { find(&ledger, names) };
+    let failure = (!unknown.is_empty()).then(|| not_remembered(&ledger, &unknown));
+    if !forgotten.is_empty() {
+        for id in &forgotten {
+            ledger.records.remove(id);
+        }
+        store.settle(&ledger).await?;
+    }
+    Ok((forgotten, failure))
+}
+
+/// The remembered instances that are named, and the names that fit none. A
+/// connector's name may hold a slash: a whole name comes before NAME/TASK.
+fn find<'a>(ledger: &Ledger, names: &'a [String]) -> (Vec<InstanceId>, Vec<&'a str>) {
+    let mut found = BTreeSet::new();
+    let mut unknown = Vec::new();
+    for name in names {
+        let whole: Arc<str> = name.as_str().into();
+        let before = found.len();
+        found.extend(ledger.of_connector(&whole).map(|(id, _)| id.clone()));
+        let task = name.rsplit_once('/').and_then(|(connector, task)| Some(InstanceId::task(connector, task.parse().ok()?)));
+        if found.len() == before {
+            match task.filter(|id| ledger.records.contains_key(id)) {
+                Some(id) => {
+                    found.insert(id);
+                }
+                None if ledger.of_connector(&whole).next().is_none() => unknown.push(name.as_str()),
+                None => {}
+            }
+        }
+    }
+    (found.into_iter().collect(), unknown)
+}
+
+fn not_remembered(ledger: &Ledger, unknown: &[&str]) -> Failure {
+    const NAMED: usize = 10;
+    let named: Vec<String> = ledger.records.keys().take(NAMED).map(ToString::to_string).collect();
+    let remembered = match ledger.records.len() {
+        0 => "nothing is remembered".to_owned(),
+        count if count > NAMED => format!("remembered are {} and {} more", named.join(", "), count.saturating_sub(NAMED)),
+        _ => format!("remembered are {}", named.join(", ")),
+    };
+    Failure::new(Kind::State, format!("not remembered: {}; {remembered}", unknown.join(", ")))
+}
+
+fn report(config: &Config, forgotten: &[InstanceId], failure: Option<&Failure>) -> Exit {
+    if let Some(failure) = failure {
+        tracing::error!("{failure}");
+    }
+    match config.output {
+        Output::Json => {
+            let state = config.state.to_string();
+            print(|stdout| json::write_reset(&config.cluster, &state, forgotten, failure, stdout));
+        }
+        Output::Text => print(|stdout| {
+            forgotten.iter().try_for_each(|id| writeln!(stdout, "forgotten: {id}"))?;
+            match forgotten.len() {
+                0 if failure.is_none() => writeln!(stdout, "nothing was remembered"),
+                _ => Ok(()),
+            }
+        }),
+    }
+    failure.map_or(Exit::Done, |failure| Exit::Failed(failure.kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::model::Timestamp;
+
+    #[test]
+    fn names_are_connectors_first_and_tasks_second() {
+        let mut ledger = Ledger::default();
+        for id in [InstanceId::connector("a"), InstanceId::task("a", 1), InstanceId::task("a/1", 0), InstanceId::task("b", 2)] {
+            ledger.charge(&id, 1, Timestamp::default());
+        }
+        let found = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let (found, unknown) = find(&ledger, &names);
+            let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+            format!("{} | {}", found.join(" "), unknown.join(" "))
+        };
+        assert_eq!(found(&["a"]), "a a/1 | ");
+        assert_eq!(found(&["a/1"]), "a/1/0 | ");
+        assert_eq!(found(&["b/2", "b", "c", "b/3"]), "b/2 | c b/3");
+    }
+}

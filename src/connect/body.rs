@@ -1,0 +1,203 @@
+//! The body of an answer: read as a stream into a parser on a thread of its
+//! own, or as the first few kilobytes of text. It bounds what is read and makes
+//! broken UTF-8 readable; what the bytes mean is the parser's business.
+
+use std::fmt;
+use std::io::{self, Read};
+
+use reqwest::Response;
+use tokio::sync::mpsc;
+
+use crate::decide::cause::{cut, printable};
+use crate::http;
+
+/// Error texts are short; what comes after this is not read.
+const LONGEST_TEXT: usize = 64 * 1024;
+/// Chunks between the socket and the parser.
+const IN_FLIGHT: usize = 4;
+
+/// Why a body could not be read.
+#[derive(Debug)]
+pub(super) enum BodyError {
+    /// The connection ended or failed within the body.
+    Cut(String),
+    /// It is longer than the limit, in bytes.
+    TooLong(u64),
+    /// It is not the JSON that was expected; the body's beginning.
+    NotJson { error: serde_json::Error, beginning: String },
+}
+
+impl fmt::Display for BodyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cut(text) => write!(f, "the answer was cut off ({text})"),
+            Self::TooLong(limit) => write!(f, "the answer is longer than {} MiB, which no cluster's status is", limit >> 20),
+            Self::NotJson { beginning, .. } if beginning.trim_start().starts_with('<') => {
+                write!(f, "the answer is a web page, not JSON: {}", cut(beginning.trim(), 80))
+            }
+            Self::NotJson { beginning, .. } if beginning.trim().is_empty() => f.write_str("the answer is empty"),
+            Self::NotJson { error, .. } => write!(f, "the answer is not JSON ({error})"),
+        }
+    }
+}
+
+/// Reads the body, chunk by chunk, through `parse`.
+pub(super) async fn read_json<T: Send + 'static>(
+    mut response: Response,
+    limit: u64,
+    parse: impl FnOnce(Body) -> serde_json::Result<T> + Send + 'static,
+) -> Result<T, BodyError> {
+    let (sender, receiver) = mpsc::channel(IN_FLIGHT);
+    let parser = tokio::task::spawn_blocking(move || parse(Body::new(receiver)));
+    let mut beginning = Vec::new();
+    let mut length = 0_u64;
+    let fed = loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => {
+                length = length.saturating_add(chunk.len() as u64);
+                if length > limit {
+                    break Err(BodyError::TooLong(limit));
+                }
+                if beginning.len() < 256 {
+                    beginning.extend(chunk.iter().take(256));
+                }
+                // A parser that stopped has found an error; it tells.
+                if sender.send(Ok(Vec::from(chunk))).await.is_err() {
+                    break Ok(());
+                }
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(BodyError::Cut(http::explain(&error))),
+        }
+    };
+    if fed.is_err() {
+        let _ = sender.send(Err(())).await;
+    }
+    drop(sender);
+    let parsed = parser.await;
+    fed?;
+    match parsed {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => {
+            Err(BodyError::NotJson { error, beginning: printable(&String::from_utf8_lossy(&beginning)).into_owned() })
+        }
+        Err(_) => Err(BodyError::Cut("the parser stopped".to_owned())),
+    }
+}
+
+/// The first part of the body as text; a body that breaks off gives what came.
+pub(super) async fn read_text(mut response: Response) -> String {
+    let mut text = Vec::new();
+    while text.len() < LONGEST_TEXT
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        text.extend_from_slice(&chunk);
+    }
+    text.truncate(LONGEST_TEXT);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// The bytes of a body as a parser reads them: valid UTF-8, because one broken
+/// character in one trace must not cost the whole listing.
+#[derive(Debug)]
+pub struct Body {
+    chunks: mpsc::Receiver<Result<Vec<u8>, ()>>,
+    /// Valid, and not yet read.
+    ready: io::Cursor<Vec<u8>>,
+    /// The beginning of a character whose rest is in the next chunk.
+    begun: Vec<u8>,
+}
+
+impl Body {
+    fn new(chunks: mpsc::Receiver<Result<Vec<u8>, ()>>) -> Self {
+        Self { chunks, ready: io::Cursor::default(), begun: Vec::new() }
+    }
+
+    /// Makes the next chunk ready; `false` at the end.
+    fn refill(&mut self) -> io::Result<bool> {
+        let mut bytes = std::mem::take(&mut self.begun);
+        let last = match self.chunks.blocking_recv() {
+            Some(Ok(chunk)) => {
+                if bytes.is_empty() {
+                    bytes = chunk;
+                } else {
+                    bytes.extend(chunk);
+                }
+                false
+            }
+            Some(Err(())) => return Err(io::ErrorKind::ConnectionAborted.into()),
+            None if bytes.is_empty() => return Ok(false),
+            None => true,
+        };
+        self.ready = io::Cursor::new(match std::str::from_utf8(&bytes) {
+            Ok(_) => bytes,
+            Err(_) => self.repair(&bytes, last),
+        });
+        Ok(true)
+    }
+
+    /// Replaces what is no UTF-8; the beginning of a character at the end of
+    /// the chunk is kept for later.
+    fn repair(&mut self, bytes: &[u8], last: bool) -> Vec<u8> {
+        let mut repaired = Vec::with_capacity(bytes.len());
+        let mut chunks = bytes.utf8_chunks().peekable();
+        while let Some(chunk) = chunks.next() {
+            repaired.extend_from_slice(chunk.valid().as_bytes());
+            let invalid = chunk.invalid();
+            let unfinished = chunks.peek().is_none()
+                && std::str::from_utf8(invalid).is_err_and(|error| error.error_len().is_none());
+            if unfinished && !last {
+                self.begun = invalid.to_vec();
+            } else if !invalid.is_empty() {
+                repaired.extend_from_slice("\u{fffd}".as_bytes());
+            }
+        }
+        repaired
+    }
+}
+
+impl Read for Body {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.ready.read(buffer)?;
+            if count > 0 || buffer.is_empty() || !self.refill()? {
+                return Ok(count);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn through(chunks: &[&[u8]]) -> String {
+        let (sender, receiver) = mpsc::channel(64);
+        for chunk in chunks {
+            sender.try_send(Ok(chunk.to_vec())).unwrap();
+        }
+        drop(sender);
+        let mut text = String::new();
+        Body::new(receiver).read_to_string(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn broken_utf_8_is_replaced_and_a_split_character_is_not() {
+        assert_eq!(through(&[b"a\xc3", b"\xbcb"]), "aüb");
+        assert_eq!(through(&[b"a\xff", b"b\xc3"]), "a\u{fffd}b\u{fffd}");
+        assert_eq!(through(&[b"\xe6", b"\x97", b"\xa5"]), "日");
+        assert_eq!(through(&[b"\xe6", b"x"]), "\u{fffd}x");
+        assert_eq!(through(&[b"", b"x", b""]), "x");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_in_any_chunks_read_as_the_lossy_text(bytes: Vec<u8>, size in 1usize..9) {
+            let chunks: Vec<&[u8]> = bytes.chunks(size).take(60).collect();
+            let whole = chunks.concat();
+            prop_assert_eq!(through(&chunks), String::from_utf8_lossy(&whole).into_owned());
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! How patient guardian is: the arithmetic of the back-off, of giving up, of
+//! forgiveness and of the memory for what is absent. Exact integers that
+//! saturate; no floating point. It owns no record and changes nothing.
+
+use std::time::Duration;
+
+use super::ledger::{Attempt, Episode, Streak};
+use super::model::Timestamp;
+
+/// Forgiveness takes at least this many healthy runs (or steps of the clock),
+/// so that one good sighting never ends an episode.
+const LEAST_HEALTHY: u64 = 2;
+/// ... and at most this many runs: a day of runs every five minutes.
+const MOST_HEALTHY_RUNS: u64 = 288;
+/// ... and at most this long by the clock.
+const MOST_HEALTHY_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// What is absent from the listing is remembered for at least this many runs:
+/// an hour of runs every five minutes (a rebalance takes five by default).
+const LEAST_ABSENT_RUNS: u64 = 12;
+/// ... or this long by the clock.
+const LEAST_ABSENT_TIME: Duration = Duration::from_secs(60 * 60);
+
+/// The settings that decide about restarts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// `false` (`ENABLE_BACKOFF=0`): restart at every run, never give up.
+    pub backoff: bool,
+    /// Restarts within one episode; `None` is without limit.
+    pub max_restart: Option<u32>,
+    /// What one wait is multiplied with to get the next; at least 1.
+    pub ratio: u64,
+    /// What a wait counts.
+    pub pace: Pace,
+    /// No second restart of an instance within this time, whatever the back-off
+    /// says: Connect shows the old `FAILED` while a slow start is under way.
+    pub settle: Duration,
+    /// After this many runs in transition an instance counts as failed.
+    pub stuck_after: Option<u64>,
+    /// Restarts within one run, counted in instances.
+    pub max_per_run: Option<u64>,
+}
+
+/// What the back-off counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Runs; `cap` bounds one wait.
+    Runs {
+        /// The longest wait, in runs.
+        cap: Option<u64>,
+    },
+    /// The clock; one wait is `step` times a power of the ratio.
+    Clock {
+        /// The unit of a wait.
+        step: Duration,
+        /// The longest wait.
+        cap: Option<Duration>,
+    },
+}
+
+/// How long to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// So many runs.
+    Runs(u64),
+    /// So long.
+    Time(Duration),
+}
+
+/// When an instance that is failed may be restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// In the present run.
+    Now,
+    /// So many runs after the present one.
+    InRuns(u64),
+    /// At the first run from this moment on.
+    At(Timestamp),
+}
+
+impl Policy {
+    /// The restarts that an episode may have; `None` is without limit.
+    #[must_use]
+    pub fn limit(&self) -> Option<u32> {
+        self.max_restart.filter(|_| self.backoff)
+    }
+
+    /// Whether an episode with so many attempts gets no more.
+    #[must_use]
+    pub fn gives_up(&self, attempts: u32) -> bool {
+        self.limit().is_some_and(|limit| attempts >= limit)
+    }
+
+    /// The wait after the n-th attempt: ratio to the power of n, in runs or steps.
+    #[must_use]
+    pub fn wait(&self, attempts: u32) -> Wait {
+        let factor = if self.backoff { self.ratio.saturating_pow(attempts) } else { 1 };
+        match self.pace {
+            Pace::Runs { cap } => Wait::Runs(factor.min(cap.unwrap_or(u64::MAX))),
+            // Without a back-off every run restarts, however soon it comes.
+            Pace::Clock { .. } if !self.backoff => Wait::Time(Duration::ZERO),
+            Pace::Clock { step, cap } => Wait::Time(times(step, factor).min(cap.unwrap_or(Duration::MAX))),
+        }
+    }
+
+    /// When the next attempt of this episode is due, seen from the run number
+    /// `run` at the moment `now`.
+    #[must_use]
+    pub fn due(&self, episode: &Episode, run: u64, now: Timestamp) -> Due {
+        let Some(last) = &episode.last_attempt else { return Due::Now };
+        match self.after(last, episode.attempts, run, now) {
+            Due::InRuns(runs) => Due::InRuns(runs),
+            Due::At(moment) => Due::At(moment.max(self.settled(last))),
+            Due::Now if now < self.settled(last) => Due::At(self.settled(last)),
+            Due::Now => Due::Now,
+        }
+    }
+
+    fn after(&self, last: &Attempt, attempts: u32, run: u64, now: Timestamp) -> Due {
+        match self.wait(attempts) {
+            Wait::Runs(runs) => match last.run.saturating_add(runs).saturating_sub(run) {
+                0 => Due::Now,
+                left => Due::InRuns(left),
+            },
+            Wait::Time(wait) => {
+                let moment = last.at.plus(wait);
+                if now.plus(self.tolerance()) >= moment { Due::Now } else { Due::At(moment) }
+            }
+        }
+    }
+
+    /// Cron starts a run a little early or late: a tenth of a step counts as due.
+    fn tolerance(&self) -> Duration {
+        match self.pace {
+            Pace::Runs { .. } => Duration::ZERO,
+            Pace::Clock { step, .. } => step.checked_div(10).unwrap_or_default(),
+        }
+    }
+
+    fn settled(&self, last: &Attempt) -> Timestamp {
+        last.at.max(last.answered).plus(self.settle)
+    }
+
+    /// How long an instance must be seen healthy for its episode to end.
+    #[must_use]
+    pub fn forgiveness(&self, attempts: u32) -> Wait {
+        match (self.wait(attempts), self.pace) {
+            (Wait::Time(wait), Pace::Clock { step, .. }) => {
+                Wait::Time(wait.max(times(step, LEAST_HEALTHY)).min(MOST_HEALTHY_TIME))
+            }
+            (Wait::Time(wait), Pace::Runs { .. }) => Wait::Time(wait.min(MOST_HEALTHY_TIME)),
+            (Wait::Runs(runs), _) => Wait::Runs(runs.clamp(LEAST_HEALTHY, MOST_HEALTHY_RUNS)),
+        }
+    }
+
+    /// Whether an episode is over that has been healthy for this long.
+    #[must_use]
+    pub fn forgives(&self, attempts: u32, healthy: &Streak, now: Timestamp) -> bool {
+        healthy.reaches(self.forgiveness(attempts), now)
+    }
+
+    /// Whether an instance has been absent for so long that it is forgotten.
+    #[must_use]
+    pub fn forgets(&self, attempts: u32, absent: &Streak, now: Timestamp) -> bool {
+        absent.reaches(
+            match self.forgiveness(attempts) {
+                Wait::Runs(runs) => Wait::Runs(runs.max(LEAST_ABSENT_RUNS)),
+                Wait::Time(time) => Wait::Time(time.max(LEAST_ABSENT_TIME)),
+            },
+            now,
+        )
+    }
+}
+
+fn times(step: Duration, factor: u64) -> Duration {
+    let nanos = step.as_nanos().saturating_mul(u128::from(factor));
+    u64::try_from(nanos.div_euclid(1_000_000)).map_or(Duration::MAX, Duration::from_millis)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The documented defaults, with a ratio of 2.
+    pub(crate) fn doubling() -> Policy {
+        Policy {
+            backoff: true,
+            max_restart: Some(7),
+            ratio: 2,
+            pace: Pace::Runs { cap: None },
+            settle: Duration::ZERO,
+            stuck_after: None,
+            max_per_run: None,
+        }
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn by_clock() -> Policy {
+        Policy { pace: Pace::Clock { step: 5 * MINUTE, cap: None }, ..doubling() }
+    }
+
+    fn episode(attempts: u32, run: u64, at: Timestamp) -> Episode {
+        let last_attempt = (attempts > 0).then_some(Attempt { run, at, answered: at });
+        Episode { attempts, last_attempt, ..Episode::starting(run, at) }
+    }
+
+    #[test]
+    fn with_ratio_2_restarts_come_at_runs_0_2_6_14_30_62_126() {
+        let policy = doubling();
+        let mut runs = Vec::new();
+        let mut episode = episode(0, 0, Timestamp::default());
+        for run in 0..200 {
+            if !policy.gives_up(episode.attempts) && policy.due(&episode, run, Timestamp::default()) == Due::Now {
+                runs.push(run);
+                episode.attempts += 1;
+                episode.last_attempt = Some(Attempt { run, at: Timestamp::default(), answered: Timestamp::default() });
+            }
+        }
+        assert_eq!(runs, [0, 2, 6, 14, 30, 62, 126]);
+    }
+
+    #[test]
+    fn with_ratio_1_every_run_is_due() {
+        let policy = Policy { ratio: 1, ..doubling() };
+        assert_eq!(policy.due(&episode(6, 10, Timestamp::default()), 11, Timestamp::default()), Due::Now);
+        assert_eq!(policy.forgiveness(6), Wait::Runs(2));
+    }
+
+    #[test]
+    fn without_back_off_there_is_no_limit() {
+        let policy = Policy { backoff: false, ..doubling() };
+        assert_eq!(policy.limit(), None);
+        assert_eq!(policy.due(&episode(900, 10, Timestamp::default()), 11, Timestamp::default()), Due::Now);
+        let clock = Policy { backoff: false, ..by_clock() };
+        assert_eq!(clock.due(&episode(900, 10, Timestamp::default()), 10, Timestamp::default()), Due::Now);
+        assert_eq!(clock.forgiveness(3), Wait::Time(10 * MINUTE));
+    }
+
+    #[test]
+    fn by_the_clock_a_tenth_of_a_step_early_is_due() {
+        let policy = by_clock();
+        let at = Timestamp::from_millis(1_000_000);
+        let first = episode(1, 1, at);
+        assert_eq!(policy.due(&first, 9, at.plus(9 * MINUTE)), Due::At(at.plus(10 * MINUTE)));
+        assert_eq!(policy.due(&first, 9, at.plus(9 * MINUTE + MINUTE / 2)), Due::Now);
+    }
+
+    #[test]
+    fn an_attempt_settles_whatever_the_back_off_says() {
+        let policy = Policy { ratio: 1, settle: MINUTE / 2, ..doubling() };
+        let at = Timestamp::from_millis(1_000_000);
+        let mut first = episode(1, 1, at);
+        first.last_attempt = Some(Attempt { run: 1, at, answered: at.plus(MINUTE) });
+        assert_eq!(policy.due(&first, 2, at.plus(MINUTE)), Due::At(at.plus(MINUTE + MINUTE / 2)));
+        assert_eq!(policy.due(&first, 2, at.plus(MINUTE + MINUTE / 2)), Due::Now);
+        assert_eq!(policy.due(&first, 1, at.plus(5 * MINUTE)), Due::InRuns(1));
+    }
+
+    #[test]
+    fn caps_bound_one_wait() {
+        let runs = Policy { pace: Pace::Runs { cap: Some(10) }, ..doubling() };
+        assert_eq!(runs.wait(3), Wait::Runs(8));
+        assert_eq!(runs.wait(60), Wait::Runs(10));
+        let clock = Policy { pace: Pace::Clock { step: 5 * MINUTE, cap: Some(60 * MINUTE) }, ..doubling() };
+        assert_eq!(clock.wait(3), Wait::Time(40 * MINUTE));
+        assert_eq!(clock.wait(4), Wait::Time(60 * MINUTE));
+    }
+
+    #[test]
+    fn forgiveness_is_the_wait_between_its_bounds() {
+        let policy = doubling();
+        let runs: Vec<_> = [0, 1, 2, 8, 9, 64].map(|n| policy.forgiveness(n)).to_vec();
+        assert_eq!(runs, [2, 2, 4, 256, 288, 288].map(Wait::Runs));
+        assert_eq!(by_clock().forgiveness(0), Wait::Time(10 * MINUTE));
+        assert_eq!(by_clock().forgiveness(3), Wait::Time(40 * MINUTE));
+        assert_eq!(by_clock().forgiveness(20), Wait::Time(MOST_HEALTHY_TIME));
+    }
+
+    proptest! {
+        #[test]
+        fn waits_never_shrink_and_never_overflow(ratio in 1u64.., n in 0u32.., step in 1u64.., clock: bool) {
+            let pace = if clock { Pace::Clock { step: Duration::from_millis(step), cap: None } } else { Pace::Runs { cap: None } };
+            let policy = Policy { ratio, pace, ..doubling() };
+            let longer = |a: Wait, b: Wait| match (a, b) {
+                (Wait::Runs(a), Wait::Runs(b)) => a <= b,
+                (Wait::Time(a), Wait::Time(b)) => a <= b,
+                _ => false,
+            };
+            prop_assert!(longer(policy.wait(n), policy.wait(n.saturating_add(1))));
+            let _ = policy.due(&episode(n, u64::MAX, Timestamp::from_millis(u64::MAX)), 0, Timestamp::default());
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The exit codes and what leads to them: every kind of failure has exactly one
+//! code. It prints nothing.
+
+use std::process::ExitCode;
+
+/// Why a command did not do its work: the `error.kind` of the JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// No HTTP answer from Connect.
+    Unreachable,
+    /// HTTP, but not Connect's.
+    NotConnect,
+    /// 401 or 403.
+    Unauthorized,
+    /// A restart was refused, is of unknown fate, or could not be sent.
+    Restart,
+    /// The state cannot be read or written, or does not hold what was asked for.
+    State,
+    /// Another run holds the state.
+    Locked,
+    /// Wrong usage or settings.
+    Usage,
+    /// A signal, by its number.
+    Interrupted(u8),
+    /// A defect.
+    Internal,
+}
+
+impl Kind {
+    /// The name in the JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::NotConnect => "not_connect",
+            Self::Unauthorized => "unauthorized",
+            Self::Restart => "restart",
+            Self::State => "state",
+            Self::Locked => "locked",
+            Self::Usage => "usage",
+            Self::Interrupted(_) => "interrupted",
+            Self::Internal => "internal",
+        }
+    }
+
+    fn code(self) -> u8 {
+        match self {
+            Self::Unreachable
+            | Self::NotConnect
+            | Self::Unauthorized
+            | Self::Restart
+            | Self::State
+            | Self::Internal => 1,
+            Self::Usage => 2,
+            Self::Locked => 75,
+            Self::Interrupted(signal) => signal.saturating_add(128),
+        }
+    }
+}
+
+/// Why a command did not do its work, for a person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Which sort.
+    pub kind: Kind,
+    /// What happened, and where.
+    pub message: String,
+    /// The next step, if one is known.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure without a hint.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None }
+    }
+}
+
+/// Message and hint on one line.
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, " ({hint})"))
+    }
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: the work was done.
+    Done,
+    /// 3: the work was done, but `--fail-on` asks for a person.
+    NeedsPerson,
+    /// The code of this failure.
+    Failed(Kind),
+}
+
+impl Exit {
+    /// The number.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::NeedsPerson => 3,
+            Self::Failed(kind) => kind.code(),
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_are_those_of_the_contract() {
+        let failed = |kind| Exit::Failed(kind).code();
+        assert_eq!([Exit::Done.code(), Exit::NeedsPerson.code()], [0, 3]);
+        assert_eq!([Kind::Unreachable, Kind::NotConnect, Kind::Unauthorized, Kind::Restart, Kind::State].map(failed), [1; 5]);
+        assert_eq!([Kind::Usage, Kind::Locked, Kind::Interrupted(2), Kind::Interrupted(15)].map(failed), [2, 75, 130, 143]);
+    }
+}

@@ -1,0 +1,175 @@
+//! The HTTP client that `connect`, `store` and `report` share: how it is set
+//! up, and what went wrong with a request in words. It knows no service's paths
+//! or answers. Redirects are never followed and nothing is ever sent twice: who
+//! gets a request, and how often, is decided by its caller.
+
+pub mod tls;
+
+use std::error::Error;
+use std::fmt::Write;
+use std::time::Duration;
+
+use reqwest::{Client, ClientBuilder, redirect};
+
+pub use tls::{Identity, TrustedCas};
+
+/// A worker that does not accept a connection within this time is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Through what requests go.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub enum Proxy {
+    /// Straight to the server: proxy variables of a pod are a trap.
+    #[default]
+    None,
+    /// As `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say.
+    Environment,
+    /// Through this one; its URL may hold a password.
+    Url(String),
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Environment => "env",
+            Self::Url(_) => "a URL (not shown)",
+        })
+    }
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl Secret {
+    /// The text itself, for the one place that sends it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(not shown)")
+    }
+}
+
+/// Who we are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Authorization {
+    /// Nobody.
+    #[default]
+    None,
+    /// RFC 7617.
+    Basic {
+        /// The user's name.
+        user: String,
+        /// Its password.
+        password: Secret,
+    },
+    /// RFC 6750.
+    Bearer(Secret),
+}
+
+impl Authorization {
+    /// Adds the header, which is marked as sensitive, to a request.
+    #[must_use]
+    pub fn authorize(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match self {
+            Self::None => request,
+            Self::Basic { user, password } => request.basic_auth(user, Some(password.expose())),
+            Self::Bearer(token) => request.bearer_auth(token.expose()),
+        }
+    }
+}
+
+/// What a client is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Whether any URL is https: only then are the system's CAs loaded, which
+    /// costs 2 ms and fails on a machine that has none.
+    pub https: bool,
+    /// CAs to trust besides the system's.
+    pub trusted: Option<TrustedCas>,
+    /// The client's own certificate and key.
+    pub identity: Option<Identity>,
+    /// Through what requests go.
+    pub proxy: Proxy,
+}
+
+/// A client that follows no redirect, repeats nothing, and gives up on a
+/// connection after ten seconds.
+///
+/// # Errors
+/// In words, when TLS or the proxy cannot be set up: for example no CA
+/// certificates on this machine.
+pub fn client(settings: &Settings) -> Result<Client, String> {
+    tls::install_provider();
+    let builder = Client::builder()
+        .user_agent(concat!("connector-guardian/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false);
+    let builder = through(builder, &settings.proxy)?;
+    tls::secure(builder, settings)?.build().map_err(|error| match causes(&error) {
+        text if text.contains("No CA certificates") => {
+            "this machine has no CA certificates: install them, or set KAFKA_CONNECT_CA_FILE".to_owned()
+        }
+        text => text,
+    })
+}
+
+fn through(builder: ClientBuilder, proxy: &Proxy) -> Result<ClientBuilder, String> {
+    match proxy {
+        Proxy::None => Ok(builder.no_proxy()),
+        Proxy::Environment => Ok(builder),
+        // The error would repeat the URL, and with it a password.
+        Proxy::Url(url) => reqwest::Proxy::all(url).map(|proxy| builder.proxy(proxy)).map_err(|_| "not a URL".to_owned()),
+    }
+}
+
+/// What went wrong with a request, in words that say what to check.
+#[must_use]
+pub fn explain(error: &reqwest::Error) -> String {
+    if let Some(text) = tls::explain(error) {
+        return text;
+    }
+    let host = error.url().and_then(|url| url.host_str()).unwrap_or("host");
+    if error.is_dns() {
+        return format!("the name {host} cannot be resolved");
+    }
+    if error.is_timeout() {
+        let doing = if error.is_connect() { "connecting" } else { "waiting for the answer" };
+        return format!("timed out while {doing}");
+    }
+    let text = causes(error);
+    if text.contains("invalid HTTP version") || text.contains("invalid HTTP status-line") {
+        return "the answer is not HTTP (is this port https? then KAFKA_CONNECT_PROTO=https)".to_owned();
+    }
+    text
+}
+
+/// The innermost causes of an error; the outer ones only repeat the URL.
+fn causes(error: &reqwest::Error) -> String {
+    let mut text = String::new();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        source = cause.source();
+        let line = cause.to_string();
+        let repeats = source.is_some_and(|inner| line.contains(&inner.to_string()));
+        if !repeats && !line.starts_with("client error") && !text.contains(&line) {
+            let separator = if text.is_empty() { "" } else { ": " };
+            let _ = write!(text, "{separator}{line}");
+        }
+    }
+    if text.is_empty() { "the request failed".to_owned() } else { text }
+}

@@ -1,0 +1,259 @@
+//! The table for a person: what is broken and why, what was done, what comes
+//! next; what needs the reader first. Colours are styles in the text, which the
+//! printer drops where there is no terminal.
+
+use std::fmt::Write;
+
+use anstyle::{AnsiColor, Style};
+use unicode_width::UnicodeWidthStr;
+
+use super::Report;
+use crate::decide::cause::printable;
+use crate::decide::model::{Counts, Timestamp};
+use crate::decide::outcome::{Next, Row};
+use crate::decide::plan::{Action, Plan};
+
+/// Two screenfuls; the JSON has all.
+const MOST_ROWS: usize = 40;
+/// A cause is not squeezed below this, however narrow the terminal.
+const NARROWEST_CAUSE: usize = 20;
+const GAP: &str = "  ";
+
+const BOLD: Style = Style::new().bold();
+const RED: Style = AnsiColor::Red.on_default();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+const GREEN: Style = AnsiColor::Green.on_default();
+const DIM: Style = Style::new().dimmed();
+
+/// The report as text. `width` is the terminal's; without one nothing is cut.
+/// Empty when nothing was found out: then the log tells why.
+#[must_use]
+pub fn render(report: &Report<'_>, width: Option<usize>) -> String {
+    let Some(plan) = report.plan else { return String::new() };
+    let mut text = String::new();
+    match report.counts {
+        Some((connectors, tasks)) if is_healthy(report, plan) => {
+            healthy(&mut text, report.cluster, connectors, tasks);
+            return text;
+        }
+        counts => header(&mut text, report, counts),
+    }
+    let rows = report.rows_for_a_reader();
+    if !rows.is_empty() {
+        text.push('\n');
+        table(&mut text, &rows, report.started_at, width);
+    }
+    for warning in report.warnings() {
+        let _ = writeln!(text, "{YELLOW}warning:{YELLOW:#} {}", printable(warning));
+    }
+    let _ = writeln!(text, "\n{}", summary(plan, report.dry_run));
+    text
+}
+
+fn is_healthy(report: &Report<'_>, plan: &Plan) -> bool {
+    plan.lines.is_empty() && report.warnings().next().is_none() && report.failure.is_none() && report.state.is_none()
+}
+
+fn healthy(text: &mut String, cluster: &str, connectors: &Counts, tasks: &Counts) {
+    let paused = connectors.paused.saturating_add(connectors.stopped);
+    let aside = if paused > 0 { format!(" ({paused} paused or stopped)") } else { String::new() };
+    let _ = writeln!(
+        text,
+        "{}: {GREEN}nothing failed{GREEN:#}: {} connectors{aside}, {} tasks",
+        printable(cluster),
+        connectors.total,
+        tasks.total
+    );
+}
+
+fn header(text: &mut String, report: &Report<'_>, counts: Option<(&Counts, &Counts)>) {
+    let _ = write!(text, "{BOLD}{}{BOLD:#}", printable(report.cluster));
+    if let Some(url) = report.url.filter(|url| !url.is_empty()) {
+        let _ = write!(text, "{GAP}{}", printable(url));
+    }
+    match report.run {
+        Some(run) if report.command == "run" => {
+            let _ = write!(text, "{GAP}run {run}");
+        }
+        _ => {
+            let _ = write!(text, "{GAP}after run {}", report.ledger_run());
+        }
+    }
+    if report.dry_run {
+        text.push_str("  dry run: nothing is sent or written");
+    }
+    text.push('\n');
+    if let Some(state) = report.state {
+        let _ = writeln!(text, "state {}", printable(state));
+    }
+    if let Some((connectors, tasks)) = counts {
+        let _ = writeln!(text, "{}\n{}", counted("connectors", connectors), counted("tasks", tasks));
+    }
+}
+
+fn counted(what: &str, counts: &Counts) -> String {
+    let each = [
+        ("running", counts.running),
+        ("failed", counts.failed),
+        ("paused", counts.paused),
+        ("stopped", counts.stopped),
+        ("unassigned", counts.unassigned),
+        ("restarting", counts.restarting),
+        ("other", counts.other),
+    ];
+    let parts: Vec<String> = each.iter().filter(|(_, count)| *count > 0).map(|(state, count)| format!("{count} {state}")).collect();
+    let parts = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
+    format!("{} {what}{parts}", counts.total)
+}
+
+const HEADINGS: [&str; 7] = ["CONNECTOR", "TASK", "STATE", "ACTION", "ATTEMPTS", "NEXT", "ROOT CAUSE"];
+
+fn table(text: &mut String, rows: &[Row<'_>], now: Timestamp, width: Option<usize>) {
+    let shown: Vec<(Style, [String; 7])> = rows.iter().take(MOST_ROWS).map(|row| (style(row.line.action), cells(row, now))).collect();
+    let mut widths = HEADINGS.map(UnicodeWidthStr::width);
+    for (_, cells) in &shown {
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = (*width).max(cell.as_str().width());
+        }
+    }
+    // The last column takes what the terminal leaves.
+    if let ([before @ .., last], Some(width)) = (&mut widths, width) {
+        let taken = before.iter().fold(0_usize, |sum, width| sum.saturating_add(*width).saturating_add(GAP.len()));
+        *last = width.saturating_sub(taken).max(NARROWEST_CAUSE);
+    }
+    row(text, BOLD, &HEADINGS.map(str::to_owned), &widths, width.is_some());
+    for (style, cells) in &shown {
+        row(text, *style, cells, &widths, width.is_some());
+    }
+    let more = rows.len().saturating_sub(MOST_ROWS);
+    if more > 0 {
+        let _ = writeln!(text, "{DIM}and {more} more (--output json shows all){DIM:#}");
+    }
+}
+
+fn row(text: &mut String, style: Style, cells: &[String; 7], widths: &[usize; 7], cut: bool) {
+    let mut line = String::new();
+    for (number, (cell, width)) in cells.iter().zip(widths).enumerate() {
+        let last = number.saturating_add(1) == cells.len();
+        let cell = if last && cut { fit(cell, *width) } else { cell.clone() };
+        // Only what was done is coloured: the rest must stay readable anywhere.
+        if number == 3 || style == BOLD {
+            let _ = write!(line, "{style}{cell}{style:#}");
+        } else {
+            line.push_str(&cell);
+        }
+        if !last {
+            let padding = width.saturating_sub(cell.as_str().width()).saturating_add(GAP.len());
+            line.extend(std::iter::repeat_n(' ', padding));
+        }
+    }
+    text.push_str(line.trim_end());
+    text.push('\n');
+}
+
+fn fit(cell: &str, width: usize) -> String {
+    if cell.width() <= width {
+        return cell.to_owned();
+    }
+    let mut kept = String::new();
+    for c in cell.chars() {
+        kept.push(c);
+        if kept.as_str().width() >= width {
+            kept.pop();
+            break;
+        }
+    }
+    kept.push('…');
+    kept
+}
+
+fn cells(row: &Row<'_>, now: Timestamp) -> [String; 7] {
+    let line = row.line;
+    let attempts = match (line.action, row.limit) {
+        (Action::InTransition | Action::NoTasks | Action::Parked, _) if row.attempts == 0 => String::new(),
+        (_, Some(limit)) => format!("{}/{limit}", row.attempts),
+        (_, None) => row.attempts.to_string(),
+    };
+    let cause = line.cause.as_deref().map(printable);
+    let why = match (line.error.as_deref(), cause) {
+        (Some(error), Some(cause)) => format!("{} | {cause}", printable(error)),
+        (Some(error), None) => printable(error).into_owned(),
+        (None, Some(cause)) => cause.into_owned(),
+        (None, None) => String::new(),
+    };
+    [
+        printable(&line.id.connector).into_owned(),
+        line.id.task.map_or_else(String::new, |task| task.to_string()),
+        line.state.as_ref().map_or("-", |state| state.as_str()).to_owned(),
+        words(line.action).to_owned(),
+        attempts,
+        next(row, now),
+        why,
+    ]
+}
+
+fn words(action: Action) -> &'static str {
+    match action {
+        Action::Failed => "restart failed",
+        Action::Unknown => "fate unknown",
+        Action::GaveUp => "gave up",
+        Action::NoTasks => "no tasks",
+        Action::InTransition => "in transition",
+        other => other.as_str(),
+    }
+}
+
+fn style(action: Action) -> Style {
+    match action {
+        Action::Failed | Action::Unknown | Action::GaveUp | Action::NoTasks => RED,
+        Action::Recovered => GREEN,
+        Action::Excluded | Action::Held | Action::Parked | Action::Absent => DIM,
+        _ => YELLOW,
+    }
+}
+
+fn next(row: &Row<'_>, now: Timestamp) -> String {
+    let when = |next: Next| match next {
+        Next::Runs(0) => "now".to_owned(),
+        Next::Runs(1) => "next run".to_owned(),
+        Next::Runs(runs) => format!("in {runs} runs"),
+        Next::At(moment) => clock(moment, now),
+    };
+    match (row.line.action, row.next, row.forgiven) {
+        (_, Some(next), _) => when(next),
+        (Action::Recovered, None, Some(forgiven)) => format!("forgiven: {}", when(forgiven)),
+        (Action::GaveUp | Action::Failed | Action::Unknown, None, _) => "needs you".to_owned(),
+        (Action::Restarted, None, _) => "last restart".to_owned(),
+        _ => "-".to_owned(),
+    }
+}
+
+/// The time of day, within a day; else the whole date.
+fn clock(moment: Timestamp, now: Timestamp) -> String {
+    let whole = moment.to_string();
+    let soon = moment.since(now).as_secs() < 24 * 60 * 60;
+    match whole.split_once('T') {
+        Some((_, time)) if soon => format!("at {time}"),
+        _ => format!("at {whole}"),
+    }
+}
+
+fn summary(plan: &Plan, dry_run: bool) -> String {
+    let counts = plan.summary();
+    let parts: Vec<String> = counts
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(action, count)| match action {
+            Action::Due if dry_run => format!("{count} would be restarted"),
+            Action::GaveUp => format!("{count} gave up (fix the cause, then: guardian reset NAME)"),
+            action => format!("{count} {}", words(action)),
+        })
+        .collect();
+    if parts.is_empty() { "nothing failed".to_owned() } else { parts.join(", ") }
+}
+
+impl Report<'_> {
+    fn ledger_run(&self) -> u64 {
+        self.ledger.run
+    }
+}

@@ -1,0 +1,255 @@
+//! The state in a file: replaced as a whole (temporary file in the same folder,
+//! fsync, rename, fsync of the folder), so that whatever kills guardian leaves
+//! the old state or the new one. What cannot be read is set aside, never
+//! overwritten.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::format::{self, Refusal};
+use super::lock::{self, Lock};
+use super::{Kind, Loaded, Store, Trouble, beside};
+use crate::decide::ledger::Ledger;
+use crate::decide::model::Timestamp;
+
+const FOLDER_HINT: &str = "GUARDIAN_STATE names a file in a folder that guardian may write";
+
+/// The state of one cluster in a file, locked.
+#[derive(Debug)]
+pub struct FileStore {
+    path: PathBuf,
+    cluster: String,
+    _lock: Lock,
+}
+
+impl FileStore {
+    /// Creates the folder if need be and takes the lock.
+    pub(super) async fn open(path: &Path, cluster: &str, wait: Duration) -> Result<Self, Trouble> {
+        // A rename would replace a symbolic link, not the file behind it.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        refuse_folder(&path)?;
+        let unusable = |error: &io::Error| {
+            Trouble::new(Kind::State, format!("the state {} cannot be written: {error}", path.display()), FOLDER_HINT)
+        };
+        fs::create_dir_all(folder_of(&path)).map_err(|error| unusable(&error))?;
+        match lock::take(&beside(&path, ".lock"), wait).await {
+            Ok(Some(lock)) => Ok(Self { path, cluster: cluster.to_owned(), _lock: lock }),
+            Ok(None) => Err(Trouble::new(
+                Kind::Locked,
+                format!("another run holds the state {}", path.display()),
+                "it ends by itself; start this one again then",
+            )),
+            Err(error) => Err(unusable(&error)),
+        }
+    }
+
+    fn save(&self, ledger: &Ledger) -> Result<(), Trouble> {
+        let temporary = self.temporary();
+        let saved = self.replace(&temporary, ledger);
+        saved.map_err(|error| {
+            let _ = fs::remove_file(&temporary);
+            let message = format!("the state {} cannot be written: {error}", self.path.display());
+            match error.kind() {
+                // EBUSY: a single file that is mounted into a container.
+                io::ErrorKind::ResourceBusy => Trouble::new(
+                    Kind::State,
+                    message,
+                    "a mounted file cannot be replaced: mount the folder and let GUARDIAN_STATE name a file in it",
+                ),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    Trouble::new(Kind::State, message, "make room on that file system; the old state is intact")
+                }
+                _ => Trouble::new(Kind::State, message, FOLDER_HINT),
+            }
+        })
+    }
+
+    fn replace(&self, temporary: &Path, ledger: &Ledger) -> io::Result<()> {
+        // What an earlier run left behind when it was killed; the lock says that it is dead.
+        if let Err(error) = fs::remove_file(temporary)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
+        let mut writer = BufWriter::new(file);
+        format::write(&mut writer, &self.cluster, ledger)?;
+        writer.flush()?;
+        writer.get_ref().sync_all()?;
+        fs::rename(temporary, &self.path)?;
+        File::open(folder_of(&self.path))?.sync_all()
+    }
+
+    fn temporary(&self) -> PathBuf {
+        beside(&self.path, ".tmp")
+    }
+
+    fn set_aside(&self, why: &str) -> Result<Loaded, Trouble> {
+        // A stamp without colons, for file systems that refuse them.
+        let stamp = Timestamp::from(SystemTime::now()).to_string().replace([':', '-'], "");
+        let aside = beside(&self.path, &format!(".corrupt-{stamp}"));
+        fs::rename(&self.path, &aside).map_err(|error| {
+            let message = format!("the state {} cannot be understood ({why}) nor set aside: {error}", self.path.display());
+            Trouble::new(Kind::State, message, "move it away by hand; what it remembers is then lost")
+        })?;
+        Ok(Loaded {
+            ledger: Ledger::default(),
+            warning: Some(format!(
+                "the state could not be understood ({why}): it is kept as {}, and every failure counts as new",
+                aside.display()
+            )),
+        })
+    }
+}
+
+impl Store for FileStore {
+    async fn load(&mut self) -> Result<Loaded, Trouble> {
+        match read(&self.path, &self.cluster)? {
+            Ok(ledger) => Ok(Loaded { ledger, warning: None }),
+            Err(why) => self.set_aside(&why),
+        }
+    }
+
+    async fn charge(&mut self, ledger: &Ledger, _: Timestamp) -> Result<(), Trouble> {
+        self.save(ledger)
+    }
+
+    async fn settle(&mut self, ledger: &Ledger) -> Result<(), Trouble> {
+        self.save(ledger)
+    }
+}
+
+/// Reads without a lock: a rename replaces the file at once, so that one state
+/// or the other is seen, never half of one.
+pub(super) fn peek(path: &Path, cluster: &str) -> Result<Loaded, Trouble> {
+    refuse_folder(path)?;
+    Ok(match read(path, cluster)? {
+        Ok(ledger) => Loaded { ledger, warning: None },
+        Err(why) => Loaded {
+            ledger: Ledger::default(),
+            warning: Some(format!("the state {} cannot be understood ({why}); the next run sets it aside", path.display())),
+        },
+    })
+}
+
+/// The ledger, or why it is corrupt. No file is an empty ledger.
+fn read(path: &Path, cluster: &str) -> Result<Result<Ledger, String>, Trouble> {
+    let shown = path.display();
+    match format::read(|| File::open(path), cluster) {
+        Ok(Ok(ledger)) => Ok(Ok(ledger)),
+        Ok(Err(Refusal::Corrupt(why))) => Ok(Err(why)),
+        Ok(Err(Refusal::Newer(version))) => Err(Trouble::new(
+            Kind::State,
+            format!("the state {shown} was written by a newer guardian (format {version})"),
+            "run that version, or give this one another GUARDIAN_STATE",
+        )),
+        Ok(Err(Refusal::OtherCluster(other))) => Err(Trouble::new(
+            Kind::OtherCluster,
+            format!("the state {shown} is of the cluster {other:?}, not of {cluster:?}"),
+            "GUARDIAN_CLUSTER (--cluster) gives a cluster whose URLs change one name; each cluster needs its own GUARDIAN_STATE",
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Ok(Ledger::default())),
+        Err(error) => Err(Trouble::new(Kind::State, format!("the state {shown} cannot be read: {error}"), FOLDER_HINT)),
+    }
+}
+
+fn refuse_folder(path: &Path) -> Result<(), Trouble> {
+    if path.is_dir() {
+        let hint = "GUARDIAN_STATE must name a file in it, for example state.json";
+        return Err(Trouble::new(Kind::State, format!("the state {} is a folder", path.display()), hint));
+    }
+    Ok(())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::model::InstanceId;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn some_ledger() -> Ledger {
+        let mut ledger = Ledger { run: 3, ..Ledger::default() };
+        ledger.charge(&InstanceId::task("orders", 1), 3, Timestamp::from_millis(1000));
+        ledger
+    }
+
+    async fn open(path: &Path) -> Result<FileStore, Trouble> {
+        FileStore::open(path, "c", Duration::ZERO).await
+    }
+
+    #[tokio::test]
+    async fn what_is_saved_is_loaded_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/folder/state.json");
+        open(&path).await.unwrap().settle(&some_ledger()).await.unwrap();
+        assert_eq!(open(&path).await.unwrap().load().await.unwrap().ledger, some_ledger());
+        assert_eq!(peek(&path, "c").unwrap().ledger, some_ledger());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let mut names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["state.json", "state.json.lock"]);
+    }
+
+    #[tokio::test]
+    async fn one_run_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let first = open(&path).await.unwrap();
+        assert_eq!(open(&path).await.unwrap_err().kind, Kind::Locked);
+        drop(first);
+        assert!(open(&path).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_corrupt_state_is_set_aside_and_peeking_leaves_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        fs::write(&path, "{\"version\":1,").unwrap();
+        assert!(peek(&path, "c").unwrap().warning.is_some());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"version\":1,");
+        let loaded = open(&path).await.unwrap().load().await.unwrap();
+        assert_eq!(loaded.ledger, Ledger::default());
+        let warning = loaded.warning.unwrap();
+        let aside = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().path()).find(|p| p.to_string_lossy().contains(".corrupt-")).unwrap();
+        assert!(warning.contains(&aside.display().to_string()), "{warning}");
+        assert_eq!(fs::read_to_string(aside).unwrap(), "{\"version\":1,");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_ours_is_left_untouched() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        for (text, kind) in [
+            ("{\"version\":2,\"cluster\":\"c\",\"run\":1,\"instances\":[]}", Kind::State),
+            ("{\"version\":1,\"cluster\":\"d\",\"run\":1,\"instances\":[]}", Kind::OtherCluster),
+        ] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(open(&path).await.unwrap().load().await.unwrap_err().kind, kind);
+            assert_eq!(peek(&path, "c").unwrap_err().kind, kind);
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_is_no_state_and_a_link_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = open(folder.path()).await.unwrap_err();
+        assert!(refused.message.contains("is a folder"), "{refused:?}");
+        let (real, link) = (folder.path().join("real.json"), folder.path().join("link.json"));
+        open(&real).await.unwrap().settle(&Ledger::default()).await.unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        open(&link).await.unwrap().settle(&some_ledger()).await.unwrap();
+        assert_eq!(peek(&real, "c").unwrap().ledger, some_ledger());
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+}
