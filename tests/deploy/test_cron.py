@@ -69,7 +69,7 @@ def machine(tmp_path, guardian):
 
     yield start
     for process in processes:
-        process.terminate()
+        process.kill()  # unshare waits out a SIGTERM; cron goes with it
         process.wait()
     subprocess.run(["umount", "-l", tmp_path], check=False)
 

@@ -19,7 +19,7 @@ def read(path):
 
 
 def test_scripts():
-    scripts = [DEPLOY / "cron/guardian-for", *(TOP / "tests/deploy" / n for n in ("run", "image", "systemd", "tools.sh"))]
+    scripts = [*DEPLOY.glob("*/guardian-for"), *(TOP / "tests/deploy" / n for n in ("run", "image", "systemd", "tools.sh"))]
     run("shellcheck", "-x", "--source-path=SCRIPTDIR", f"--source-path={TOP}", *scripts)
 
 

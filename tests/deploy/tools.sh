@@ -112,3 +112,15 @@ image() {
   done
   buildah tag "$GUARDIAN_IMAGE-amd64" "$GUARDIAN_IMAGE"
 }
+
+# A Debian that boots, for the units.
+systemd_image() {
+  local image=localhost/guardian-systemd-test c
+  if ! buildah inspect --type image "$image" >/dev/null 2>&1; then
+    base systemd systemd,systemd-sysv,dbus
+    c=$(buildah from scratch)
+    buildah add -q "$c" "$cache/base-systemd.tar" / >/dev/null
+    buildah config --cmd /sbin/init "$c"
+    buildah commit -q --rm "$c" "$image" >/dev/null
+  fi
+}
