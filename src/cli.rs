@@ -3,6 +3,7 @@
 //! README's table are made of it, and `config` says what its values mean.
 
 use std::ffi::OsString;
+use std::fmt::Write;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
@@ -153,15 +154,32 @@ const ABOUT: &str = "Restarts failed Kafka Connect connectors and tasks with an 
 #[must_use]
 pub fn command() -> Command {
     let run = subcommand("run", "Read the cluster once, restart what is due, remember, report", |_| true);
-    let status = subcommand("status", "Show what Connect says, what is remembered and what comes next; sends nothing", |s| !s.only_runs());
+    let status = subcommand(
+        "status",
+        "Show what Connect says, what is remembered and what comes next; sends nothing",
+        |s| !s.only_runs(),
+    );
     let reset = subcommand("reset", "Forget failures, so that the next run starts afresh with them", |s| {
         !s.only_runs() && s.heading != BACKOFF && s.heading != WHICH
     })
-    .arg(Arg::new("name").value_name("NAME|NAME/TASK").num_args(0..).help("A connector with all its tasks, or one task"))
-    .arg(Arg::new("all").long("all").action(ArgAction::SetTrue).conflicts_with("name").help("Forget everything"));
-    let schedule = subcommand("schedule", "Show the timetable that the present settings give; reads and sends nothing", |s| {
-        s.heading == BACKOFF || matches!(s.flag, Some("every" | "output" | "log-level" | "log-format"))
-    });
+    .arg(
+        Arg::new("name")
+            .value_name("NAME|NAME/TASK")
+            .num_args(0..)
+            .help("A connector with all its tasks, or one task"),
+    )
+    .arg(
+        Arg::new("all")
+            .long("all")
+            .action(ArgAction::SetTrue)
+            .conflicts_with("name")
+            .help("Forget everything"),
+    );
+    let schedule = subcommand(
+        "schedule",
+        "Show the timetable that the present settings give; reads and sends nothing",
+        |s| s.heading == BACKOFF || matches!(s.flag, Some("every" | "output" | "log-level" | "log-format")),
+    );
     Command::new("guardian")
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
@@ -179,7 +197,11 @@ fn subcommand(name: &'static str, about: &'static str, has: impl Fn(&Setting) ->
         .filter(|setting| setting.flag.is_none())
         .map(|setting| format!("  {}  {}", setting.env.join(", "), setting.help))
         .collect();
-    let environment = if only_env.is_empty() { String::new() } else { format!("Environment only:\n{}\n\n", only_env.join("\n")) };
+    let environment = if only_env.is_empty() {
+        String::new()
+    } else {
+        format!("Environment only:\n{}\n\n", only_env.join("\n"))
+    };
     command.after_help(format!("{environment}{EXIT_CODES}"))
 }
 
@@ -187,10 +209,10 @@ fn arg(setting: &Setting) -> Option<Arg> {
     let flag = setting.flag?;
     let mut help = setting.help.to_owned();
     if !setting.env.is_empty() {
-        help.push_str(&format!(" [env: {}]", setting.env.join(", ")));
+        let _ = write!(help, " [env: {}]", setting.env.join(", "));
     }
     if !setting.default.is_empty() && !setting.is_switch() {
-        help.push_str(&format!(" [default: {}]", setting.default));
+        let _ = write!(help, " [default: {}]", setting.default);
     }
     let arg = Arg::new(flag).long(flag).help(help).help_heading(setting.heading);
     Some(if setting.is_switch() {
@@ -224,22 +246,25 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     use clap::error::ErrorKind;
     match command().try_get_matches_from(args) {
         Ok(matches) => match matches.subcommand() {
-            Some((name, matches)) => Parsed::Typed(Typed { command: name.to_owned(), matches: matches.clone() }),
+            Some((name, matches)) => {
+                Parsed::Typed(Typed { command: name.to_owned(), matches: matches.clone() })
+            }
             None => Parsed::Wrong("a command is needed: run, status, reset or schedule".to_owned()),
         },
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Parsed::Print(error.render().ansi().to_string())
         }
-        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Parsed::Wrong("a command is needed: run, status, reset or schedule (see guardian --help)".to_owned())
-        }
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Parsed::Wrong(
+            "a command is needed: run, status, reset or schedule (see guardian --help)".to_owned(),
+        ),
         Err(error) => Parsed::Wrong(one_line(&error.render().to_string())),
     }
 }
 
 /// Clap's message up to its usage, on one line.
 fn one_line(message: &str) -> String {
-    let lines = message.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let lines =
+        message.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     let parts: Vec<&str> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
     parts.join("; ").trim_start_matches("error: ").to_owned()
 }
@@ -263,11 +288,14 @@ impl Typed {
 /// The README's table of settings, in Markdown.
 #[must_use]
 pub fn settings_table() -> String {
-    use std::fmt::Write;
-    let mut table = String::from("| environment | flag | takes | default | what it does |\n| --- | --- | --- | --- | --- |\n");
+    let mut table = String::from(
+        "| environment | flag | takes | default | what it does |\n| --- | --- | --- | --- | --- |\n",
+    );
     for setting in SETTINGS {
         let env: Vec<String> = setting.env.iter().map(|name| format!("`{name}`")).collect();
-        let code = |text: &str| if text.is_empty() { String::new() } else { format!("`{}`", text.replace('|', "\\|")) };
+        let code = |text: &str| {
+            if text.is_empty() { String::new() } else { format!("`{}`", text.replace('|', "\\|")) }
+        };
         let flag = setting.flag.map(|flag| format!("`--{flag}`")).unwrap_or_default();
         let takes = match (setting.is_switch(), setting.env.is_empty()) {
             (true, true) => String::new(),
@@ -308,7 +336,12 @@ mod tests {
 
     #[test]
     fn a_wrong_command_line_is_one_line() {
-        for args in [&["guardian"][..], &["guardian", "rnu"], &["guardian", "run", "--hots", "x"], &["guardian", "run", "--host"]] {
+        for args in [
+            &["guardian"][..],
+            &["guardian", "rnu"],
+            &["guardian", "run", "--hots", "x"],
+            &["guardian", "run", "--host"],
+        ] {
             let Parsed::Wrong(text) = parse(args.iter().map(OsString::from)) else { panic!("{args:?}") };
             assert!(!text.contains('\n') && !text.is_empty(), "{text}");
         }

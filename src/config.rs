@@ -166,7 +166,13 @@ impl Sources<'_> {
         }
     }
 
-    fn parsed<T>(&self, flag: &str, default: T, takes: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, Refused> {
+    fn parsed<T>(
+        &self,
+        flag: &str,
+        default: T,
+        takes: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, Refused> {
         self.get(flag)?.map_or(Ok(default), |given| given.parse(takes, parse))
     }
 
@@ -231,7 +237,8 @@ fn or_word<T>(word: &str, number: impl FnOnce(&str) -> Option<T>) -> impl FnOnce
 }
 
 fn read_file(name: &str, path: &Path) -> Result<Vec<u8>, Refused> {
-    let mut bytes = std::fs::read(path).map_err(|error| format!("{name}: {} cannot be read: {error}", path.display()))?;
+    let mut bytes =
+        std::fs::read(path).map_err(|error| format!("{name}: {} cannot be read: {error}", path.display()))?;
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
         if bytes.last() == Some(&b'\r') {
@@ -294,12 +301,13 @@ fn log(sources: &Sources<'_>) -> Result<logging::Settings, Refused> {
             _ => None,
         }
     })?;
-    let format = sources.parsed("log-format", logging::Format::Auto, "auto, text or json", |text| match text {
-        "auto" => Some(logging::Format::Auto),
-        "text" => Some(logging::Format::Text),
-        "json" => Some(logging::Format::Json),
-        _ => None,
-    })?;
+    let format =
+        sources.parsed("log-format", logging::Format::Auto, "auto, text or json", |text| match text {
+            "auto" => Some(logging::Format::Auto),
+            "text" => Some(logging::Format::Text),
+            "json" => Some(logging::Format::Json),
+            _ => None,
+        })?;
     let journal = sources.environment.contains_key("JOURNAL_STREAM");
     Ok(logging::Settings { level, format, quiet: sources.switch("quiet")?, journal })
 }
@@ -363,16 +371,23 @@ fn built_url([host, port, protocol]: [Option<Given>; 3], warnings: &mut Vec<Stri
         Some(given) => given.parse("a port number from 1 to 65535", at_least(1_u16))?,
     };
     let text = host.as_ref().map_or("localhost", |given| given.value.trim());
-    let bracketed = if text.contains(':') && !text.starts_with('[') { format!("[{text}]") } else { text.to_owned() };
+    let bracketed =
+        if text.contains(':') && !text.starts_with('[') { format!("[{text}]") } else { text.to_owned() };
     let url = Url::parse(&format!("{scheme}://{bracketed}:{number}")).ok();
     // Anything but a host would end up elsewhere in the URL.
     let only_host = |url: &Url| {
-        url.username().is_empty() && url.password().is_none() && url.path() == "/" && url.query().is_none() && url.fragment().is_none()
+        url.username().is_empty()
+            && url.password().is_none()
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
     };
-    url.filter(|url| only_host(url) && !text.contains(['/', '@', '?', '#', '\\'])).ok_or_else(|| match &host {
-        Some(given) => given.refuse("a host name or address, without scheme, port or path"),
-        None => "the URL cannot be built".to_owned(),
-    })
+    url.filter(|url| only_host(url) && !text.contains(['/', '@', '?', '#', '\\'])).ok_or_else(
+        || match &host {
+            Some(given) => given.refuse("a host name or address, without scheme, port or path"),
+            None => "the URL cannot be built".to_owned(),
+        },
+    )
 }
 
 fn cluster(sources: &Sources<'_>, urls: &[Url]) -> Result<String, Refused> {
@@ -398,20 +413,28 @@ fn state(sources: &Sources<'_>, cluster: &str) -> Result<Place, Refused> {
     let safe = |c: char| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' };
     let file = format!("{}.json", cluster.chars().map(safe).collect::<String>());
     // systemd separates several folders by colons.
-    if let Some(folder) = variable("STATE_DIRECTORY")?.and_then(|list| list.split(':').next().map(PathBuf::from)) {
+    if let Some(folder) =
+        variable("STATE_DIRECTORY")?.and_then(|list| list.split(':').next().map(PathBuf::from))
+    {
         return Ok(Place::File(folder.join(file)));
     }
     let xdg = match (variable("XDG_STATE_HOME")?, variable("HOME")?) {
         (Some(folder), _) => PathBuf::from(folder),
         (None, Some(home)) => Path::new(&home).join(".local/state"),
-        (None, None) => return Err("GUARDIAN_STATE must name a file here: neither HOME nor STATE_DIRECTORY is set".to_owned()),
+        (None, None) => {
+            return Err(
+                "GUARDIAN_STATE must name a file here: neither HOME nor STATE_DIRECTORY is set".to_owned()
+            );
+        }
     };
     Ok(Place::File(xdg.join("connector-guardian").join(file)))
 }
 
 fn connect(sources: &Sources<'_>, urls: Vec<Url>) -> Result<Connect, Refused> {
     let trusted = match sources.file("ca-file")? {
-        Some((given, pem)) => Some(TrustedCas::from_pem(&pem).map_err(|text| format!("{}: {} {text}", given.name, given.value))?),
+        Some((given, pem)) => Some(
+            TrustedCas::from_pem(&pem).map_err(|text| format!("{}: {} {text}", given.name, given.value))?,
+        ),
         None => None,
     };
     let identity = match (sources.file("cert-file")?, sources.file("key-file")?) {
@@ -439,10 +462,15 @@ fn proxy(sources: &Sources<'_>) -> Result<Proxy, Refused> {
         "none" => Ok(Proxy::None),
         "env" => Ok(Proxy::Environment),
         text => {
-            let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+            let url = Url::parse(text)
+                .ok()
+                .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
             let url = url.ok_or_else(|| given.refuse("none, env or a URL such as http://proxy:3128"))?;
             if given.typed && (!url.username().is_empty() || url.password().is_some()) {
-                return Err("--proxy: no password on a command line, where everybody sees it; use GUARDIAN_PROXY".to_owned());
+                return Err(
+                    "--proxy: no password on a command line, where everybody sees it; use GUARDIAN_PROXY"
+                        .to_owned(),
+                );
             }
             Ok(Proxy::Url(text.to_owned()))
         }
@@ -467,22 +495,32 @@ fn authorization(sources: &Sources<'_>) -> Result<Authorization, Refused> {
     }
     match (user, password) {
         (None, None) => Ok(Authorization::None),
-        (Some((given, _)), None) => Err(format!("{} needs a password: KAFKA_CONNECT_PASS or KAFKA_CONNECT_PASS_FILE", given.name)),
+        (Some((given, _)), None) => {
+            Err(format!("{} needs a password: KAFKA_CONNECT_PASS or KAFKA_CONNECT_PASS_FILE", given.name))
+        }
         (None, Some((name, _))) => Err(format!("{name} needs a user: KAFKA_CONNECT_USER")),
-        (Some((given, user)), Some(_)) if user.contains(':') => Err(format!("{}: a user of Basic authentication has no colon in it", given.name)),
+        (Some((given, user)), Some(_)) if user.contains(':') => {
+            Err(format!("{}: a user of Basic authentication has no colon in it", given.name))
+        }
         (Some((_, user)), Some((_, password))) => Ok(Authorization::Basic { user, password }),
     }
 }
 
 fn bearer(given: &Given, bytes: Vec<u8>) -> Result<Authorization, Refused> {
-    let token = String::from_utf8(bytes).ok().filter(|text| !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic()));
-    token.map(|token| Authorization::Bearer(Secret::from(token))).ok_or_else(|| format!("{}: {} holds no bearer token", given.name, given.value))
+    let token = String::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic()));
+    token
+        .map(|token| Authorization::Bearer(Secret::from(token)))
+        .ok_or_else(|| format!("{}: {} holds no bearer token", given.name, given.value))
 }
 
 fn user(sources: &Sources<'_>) -> Result<Option<(Given, String)>, Refused> {
     let (plain, file) = (sources.get("user")?, sources.get("user-file")?);
     match (plain, file) {
-        (Some(plain), Some(file)) if plain.typed == file.typed => Err(format!("{} and {} exclude each other", plain.name, file.name)),
+        (Some(plain), Some(file)) if plain.typed == file.typed => {
+            Err(format!("{} and {} exclude each other", plain.name, file.name))
+        }
         (Some(plain), file) if plain.typed || file.is_none() => {
             let value = plain.value.clone();
             Ok(Some((plain, value)))
@@ -501,7 +539,9 @@ fn password(sources: &Sources<'_>, wanted: bool) -> Result<Option<(String, Secre
     let plain = sources.variable("KAFKA_CONNECT_PASS")?;
     let file = sources.get("password-file")?;
     match (plain, file) {
-        (Some(plain), Some(file)) if !file.typed => Err(format!("{} and {} exclude each other", plain.name, file.name)),
+        (Some(plain), Some(file)) if !file.typed => {
+            Err(format!("{} and {} exclude each other", plain.name, file.name))
+        }
         (_, Some(file)) => {
             let text = text_of(&file.name, read_file(&file.name, Path::new(&file.value))?)?;
             Ok(Some((file.name, Secret::from(text))))
@@ -509,7 +549,9 @@ fn password(sources: &Sources<'_>, wanted: bool) -> Result<Option<(String, Secre
         (Some(plain), None) => Ok(Some((plain.name, Secret::from(plain.value)))),
         (None, None) => {
             let folder = sources.variable("CREDENTIALS_DIRECTORY")?.filter(|_| wanted);
-            let path = folder.map(|given| Path::new(&given.value).join("connect-password")).filter(|path| path.exists());
+            let path = folder
+                .map(|given| Path::new(&given.value).join("connect-password"))
+                .filter(|path| path.exists());
             let Some(path) = path else { return Ok(None) };
             let name = "CREDENTIALS_DIRECTORY/connect-password";
             Ok(Some((name.to_owned(), Secret::from(text_of(name, read_file(name, &path)?)?))))
@@ -528,13 +570,31 @@ fn text_of(name: &str, bytes: Vec<u8>) -> Result<String, Refused> {
 fn policy(sources: &Sources<'_>) -> Result<Policy, Refused> {
     let or_number = "a whole number from 1, or ";
     Ok(Policy {
-        backoff: !sources.typed.has("no-backoff") && sources.parsed("no-backoff", true, "0 or 1", zero_or_one)?,
-        max_restart: sources.parsed("max-restart", Some(7), &format!("{or_number}unlimited"), or_word("unlimited", at_least(1)))?,
+        backoff: !sources.typed.has("no-backoff")
+            && sources.parsed("no-backoff", true, "0 or 1", zero_or_one)?,
+        max_restart: sources.parsed(
+            "max-restart",
+            Some(7),
+            &format!("{or_number}unlimited"),
+            or_word("unlimited", at_least(1)),
+        )?,
         ratio: sources.parsed("exponential-ratio", 1, "a whole number from 1", at_least(1))?,
         pace: pace(sources)?,
-        settle: sources.parsed("settle", Duration::from_secs(30), DURATION, |text| humantime::parse_duration(text).ok())?,
-        stuck_after: sources.parsed("stuck-after", None, &format!("{or_number}off"), or_word("off", at_least(1)))?,
-        max_per_run: sources.parsed("max-restarts-per-run", None, "a whole number, or unlimited", or_word("unlimited", at_least(0)))?,
+        settle: sources.parsed("settle", Duration::from_secs(30), DURATION, |text| {
+            humantime::parse_duration(text).ok()
+        })?,
+        stuck_after: sources.parsed(
+            "stuck-after",
+            None,
+            &format!("{or_number}off"),
+            or_word("off", at_least(1)),
+        )?,
+        max_per_run: sources.parsed(
+            "max-restarts-per-run",
+            None,
+            "a whole number, or unlimited",
+            or_word("unlimited", at_least(0)),
+        )?,
     })
 }
 
@@ -585,8 +645,9 @@ mod tests {
     fn config(args: &[&str], environment: &[(&str, &str)]) -> Result<Config, Refused> {
         let args = ["guardian", "run"].iter().chain(args).map(OsString::from);
         let Parsed::Typed(typed) = cli::parse(args) else { panic!("wrong command line") };
-        let home = [("HOME", "/home/u")];
-        let environment = home.iter().chain(environment).map(|(name, value)| ((*name).to_owned(), OsString::from(value)));
+        let home = [("HOME", "/h")];
+        let environment =
+            home.iter().chain(environment).map(|(name, value)| ((*name).to_owned(), OsString::from(value)));
         Config::new(&typed, &environment.collect())
     }
 
@@ -600,9 +661,18 @@ mod tests {
         let config = config(&[], &[]).unwrap();
         assert_eq!(config.connect.urls, [Url::parse("http://localhost:8083").unwrap()]);
         assert_eq!(config.cluster, "localhost_8083");
-        assert_eq!(config.state, Place::File("/home/u/.local/state/connector-guardian/localhost_8083.json".into()));
-        assert_eq!((config.policy.max_restart, config.policy.ratio, config.policy.backoff), (Some(7), 1, true));
-        assert_eq!((config.policy.settle, config.policy.pace), (Duration::from_secs(30), Pace::Runs { cap: None }));
+        assert_eq!(
+            config.state,
+            Place::File("/h/.local/state/connector-guardian/localhost_8083.json".into())
+        );
+        assert_eq!(
+            (config.policy.max_restart, config.policy.ratio, config.policy.backoff),
+            (Some(7), 1, true)
+        );
+        assert_eq!(
+            (config.policy.settle, config.policy.pace),
+            (Duration::from_secs(30), Pace::Runs { cap: None })
+        );
         assert_eq!((config.run.deadline, config.run.parallel), (Duration::from_secs(210), 4));
         assert!(config.run.every.is_none() && config.warnings.is_empty());
     }
@@ -627,7 +697,10 @@ mod tests {
         .unwrap();
         assert_eq!(config.connect.urls[0].as_str(), "https://connect.example:18083/");
         assert!(matches!(&config.connect.authorization, Authorization::Basic { user, .. } if user == "u"));
-        assert_eq!((config.policy.max_restart, config.policy.ratio, config.policy.backoff), (Some(3), 2, false));
+        assert_eq!(
+            (config.policy.max_restart, config.policy.ratio, config.policy.backoff),
+            (Some(3), 2, false)
+        );
         assert_eq!(config.log.level, Level::ERROR);
         assert!(!format!("{config:?}").contains("\"p\""), "{config:?}");
     }
@@ -652,26 +725,52 @@ mod tests {
     #[test]
     fn once_overrules_every() {
         assert!(config(&["--every", "5m"], &[]).unwrap().run.every.is_some());
-        assert!(config(&["--every", "5m", "--once"], &[("GUARDIAN_EVERY", "1m")]).unwrap().run.every.is_none());
+        assert!(
+            config(&["--every", "5m", "--once"], &[("GUARDIAN_EVERY", "1m")]).unwrap().run.every.is_none()
+        );
         assert!(config(&["--once"], &[("GUARDIAN_EVERY", "1m")]).unwrap().run.every.is_none());
     }
 
     #[test]
     fn what_cannot_be_used_is_refused_by_name() {
         for (args, environment, says) in [
-            (&[][..], &[("MAX_RESTART", "0")][..], "MAX_RESTART takes a whole number from 1, or unlimited, not \"0\""),
-            (&[], &[("EXPONENTIAL_RATIO", "abc")], "EXPONENTIAL_RATIO takes a whole number from 1, not \"abc\""),
-            (&["--exponential-ratio", "1.5"], &[], "--exponential-ratio takes a whole number from 1, not \"1.5\""),
+            (
+                &[][..],
+                &[("MAX_RESTART", "0")][..],
+                "MAX_RESTART takes a whole number from 1, or unlimited, not \"0\"",
+            ),
+            (
+                &[],
+                &[("EXPONENTIAL_RATIO", "abc")],
+                "EXPONENTIAL_RATIO takes a whole number from 1, not \"abc\"",
+            ),
+            (
+                &["--exponential-ratio", "1.5"],
+                &[],
+                "--exponential-ratio takes a whole number from 1, not \"1.5\"",
+            ),
             (&[], &[("KAFKA_CONNECT_PROTO", "ftp")], "KAFKA_CONNECT_PROTO takes http or https, not \"ftp\""),
-            (&[], &[("KAFKA_CONNECT_HOST", "http://x")], "KAFKA_CONNECT_HOST takes a host name or address, without scheme, port or path, not \"http://x\""),
+            (
+                &[],
+                &[("KAFKA_CONNECT_HOST", "http://x")],
+                "KAFKA_CONNECT_HOST takes a host name or address, without scheme, port or path, not \"http://x\"",
+            ),
             (&[], &[("KAFKA_CONNECT_HOST", "x:8083")], "KAFKA_CONNECT_HOST takes a host name"),
-            (&[], &[("KAFKA_CONNECT_HOST", "u:secret@x")], "KAFKA_CONNECT_HOST takes a host name or address, without scheme, port or path"),
+            (
+                &[],
+                &[("KAFKA_CONNECT_HOST", "u:secret@x")],
+                "KAFKA_CONNECT_HOST takes a host name or address, without scheme, port or path",
+            ),
             (&[], &[("KAFKA_CONNECT_PORT", "0")], "KAFKA_CONNECT_PORT takes a port number from 1 to 65535"),
             (&[], &[("KAFKA_CONNECT_USER", "u")], "KAFKA_CONNECT_USER needs a password"),
             (&[], &[("KAFKA_CONNECT_PASS", "p")], "KAFKA_CONNECT_PASS needs a user"),
             (&[], &[("KAFKA_CONNECT_PASS", "p"), ("KAFKA_CONNECT_PASS_FILE", "/x")], "exclude each other"),
             (&[], &[("KAFKA_CONNECT_PROTO", "http"), ("KAFKA_CONNECT_PROTOCOL", "https")], "differ"),
-            (&[], &[("KAFKA_CONNECT_URL", "http://u:secret@x")], "KAFKA_CONNECT_URL: no user or password in a URL"),
+            (
+                &[],
+                &[("KAFKA_CONNECT_URL", "http://u:secret@x")],
+                "KAFKA_CONNECT_URL: no user or password in a URL",
+            ),
             (&[], &[("KAFKA_CONNECT_URL", "connect:8083")], "KAFKA_CONNECT_URL takes worker URLs"),
             (&[], &[("KAFKA_CONNECT_URL", ",")], "KAFKA_CONNECT_URL takes worker URLs"),
             (&["--url", "http://a", "--host", "b"], &[], "--url and --host exclude each other"),
@@ -684,8 +783,16 @@ mod tests {
             (&[], &[("LOG_LEVEL", "loud")], "LOG_LEVEL takes error, warn, info, debug or trace"),
             (&[], &[("ENABLE_BACKOFF", "yes")], "ENABLE_BACKOFF takes 0 or 1"),
             (&[], &[("GUARDIAN_DEADLINE", "5")], "GUARDIAN_DEADLINE takes a duration"),
-            (&[], &[("KAFKA_CONNECT_CA_FILE", "/nowhere/ca.pem")], "KAFKA_CONNECT_CA_FILE: /nowhere/ca.pem cannot be read"),
-            (&[], &[("KAFKA_CONNECT_CERT_FILE", "/dev/null")], "KAFKA_CONNECT_CERT_FILE needs KAFKA_CONNECT_KEY_FILE too"),
+            (
+                &[],
+                &[("KAFKA_CONNECT_CA_FILE", "/nowhere/ca.pem")],
+                "KAFKA_CONNECT_CA_FILE: /nowhere/ca.pem cannot be read",
+            ),
+            (
+                &[],
+                &[("KAFKA_CONNECT_CERT_FILE", "/dev/null")],
+                "KAFKA_CONNECT_CERT_FILE needs KAFKA_CONNECT_KEY_FILE too",
+            ),
         ] {
             let refused = config(args, environment).expect_err(says);
             assert!(refused.contains(says), "{refused:?} does not say {says:?}");
@@ -701,29 +808,48 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             path.to_str().unwrap().to_owned()
         };
-        let (user, password, token) = (file("u", "bob\n"), file("connect-password", "p w\n\n"), file("t", "abc\n"));
-        let basic = |environment: &[(&str, &str)]| match config(&[], environment).unwrap().connect.authorization {
-            Authorization::Basic { user, password } => (user, password.expose().to_owned()),
-            other => panic!("{other:?}"),
-        };
+        let (user, password, token) =
+            (file("u", "bob\n"), file("connect-password", "p w\n\n"), file("t", "abc\n"));
+        let basic =
+            |environment: &[(&str, &str)]| match config(&[], environment).unwrap().connect.authorization {
+                Authorization::Basic { user, password } => (user, password.expose().to_owned()),
+                other => panic!("{other:?}"),
+            };
         let expected = ("bob".to_owned(), "p w\n".to_owned());
-        assert_eq!(basic(&[("KAFKA_CONNECT_USER_FILE", &user), ("KAFKA_CONNECT_PASS_FILE", &password)]), expected);
+        assert_eq!(
+            basic(&[("KAFKA_CONNECT_USER_FILE", &user), ("KAFKA_CONNECT_PASS_FILE", &password)]),
+            expected
+        );
         let credentials = folder.path().to_str().unwrap();
         assert_eq!(basic(&[("KAFKA_CONNECT_USER", "bob"), ("CREDENTIALS_DIRECTORY", credentials)]), expected);
-        let both = [("KAFKA_CONNECT_TOKEN_FILE", token.as_str()), ("KAFKA_CONNECT_USER", "bob"), ("KAFKA_CONNECT_PASS", "p")];
+        let both = [
+            ("KAFKA_CONNECT_TOKEN_FILE", token.as_str()),
+            ("KAFKA_CONNECT_USER", "bob"),
+            ("KAFKA_CONNECT_PASS", "p"),
+        ];
         assert!(config(&[], &both).unwrap_err().contains("exclude each other"));
         let typed = config(&["--token-file", &token], &both[1..]).unwrap();
-        assert!(matches!(typed.connect.authorization, Authorization::Bearer(token) if token.expose() == "abc"));
+        assert!(
+            matches!(typed.connect.authorization, Authorization::Bearer(token) if token.expose() == "abc")
+        );
         let typed = config(&["--user", "bob"], &[both[0], ("KAFKA_CONNECT_PASS", "p")]).unwrap();
         assert!(matches!(typed.connect.authorization, Authorization::Basic { .. }));
     }
 
     #[test]
     fn the_state_follows_the_cluster() {
-        let state = |args: &[&str], environment: &[(&str, &str)]| config(args, environment).unwrap().state.to_string();
+        let state = |args: &[&str], environment: &[(&str, &str)]| {
+            config(args, environment).unwrap().state.to_string()
+        };
         assert_eq!(state(&[], &[("STATE_DIRECTORY", "/var/lib/a:/b")]), "/var/lib/a/localhost_8083.json");
-        assert_eq!(state(&["--cluster", "a/b c"], &[("XDG_STATE_HOME", "/x")]), "/x/connector-guardian/a_b_c.json");
-        assert_eq!(state(&["--url", "https://[::1]/connect"], &[("XDG_STATE_HOME", "/x")]), "/x/connector-guardian/--1_443_connect.json");
+        assert_eq!(
+            state(&["--cluster", "a/b c"], &[("XDG_STATE_HOME", "/x")]),
+            "/x/connector-guardian/a_b_c.json"
+        );
+        assert_eq!(
+            state(&["--url", "https://[::1]/connect"], &[("XDG_STATE_HOME", "/x")]),
+            "/x/connector-guardian/--1_443_connect.json"
+        );
         assert_eq!(state(&["--state", "s.json"], &[("STATE_DIRECTORY", "/a")]), "s.json");
         assert!(config(&[], &[("HOME", "")]).unwrap_err().contains("GUARDIAN_STATE"));
     }

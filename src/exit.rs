@@ -121,7 +121,13 @@ mod tests {
     fn the_codes_are_those_of_the_contract() {
         let failed = |kind| Exit::Failed(kind).code();
         assert_eq!([Exit::Done.code(), Exit::NeedsPerson.code()], [0, 3]);
-        assert_eq!([Kind::Unreachable, Kind::NotConnect, Kind::Unauthorized, Kind::Restart, Kind::State].map(failed), [1; 5]);
-        assert_eq!([Kind::Usage, Kind::Locked, Kind::Interrupted(2), Kind::Interrupted(15)].map(failed), [2, 75, 130, 143]);
+        assert_eq!(
+            [Kind::Unreachable, Kind::NotConnect, Kind::Unauthorized, Kind::Restart, Kind::State].map(failed),
+            [1; 5]
+        );
+        assert_eq!(
+            [Kind::Usage, Kind::Locked, Kind::Interrupted(2), Kind::Interrupted(15)].map(failed),
+            [2, 75, 130, 143]
+        );
     }
 }

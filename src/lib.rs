@@ -21,6 +21,15 @@
 //! Attempts are charged before the first request goes out, so that whatever
 //! kills guardian, an instance never gets more restarts than it may have.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::string_slice,
+        reason = "a test that overflows fails, as it should"
+    )
+)]
+
 pub mod cli;
 pub mod commands;
 pub mod config;
@@ -44,7 +53,8 @@ use exit::{Failure, Kind};
 /// The program: `args` as the system gives them, its own name first.
 #[must_use]
 pub fn main(args: Vec<OsString>, environment: impl Iterator<Item = (OsString, OsString)>) -> ExitCode {
-    let environment = environment.filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
+    let environment =
+        environment.filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();
     let wants_json = wants_json(&args, &environment);
     match cli::parse(args) {
         Parsed::Typed(typed) => commands::main(&typed, &environment),
@@ -62,7 +72,8 @@ pub fn main(args: Vec<OsString>, environment: impl Iterator<Item = (OsString, Os
 
 /// Whether JSON was asked for on a command line that cannot be understood.
 fn wants_json(args: &[OsString], environment: &config::Environment) -> bool {
-    let typed = args.windows(2).any(|pair| matches!(pair, [flag, value] if flag == "--output" && value == "json"));
+    let typed =
+        args.windows(2).any(|pair| matches!(pair, [flag, value] if flag == "--output" && value == "json"));
     typed
         || args.iter().any(|arg| arg == "--output=json")
         || environment.get("GUARDIAN_OUTPUT").is_some_and(|value| value == "json")

@@ -57,7 +57,9 @@ pub fn start(settings: Settings) {
     let plain = fmt::layer().with_writer(stderr).with_target(false).with_ansi(colour);
     let timeless = settings.format == Format::Auto && (terminal || settings.journal);
     let layer = match settings.format {
-        Format::Json => fmt::layer().json().flatten_event(true).with_target(false).with_writer(stderr).boxed(),
+        Format::Json => {
+            fmt::layer().json().flatten_event(true).with_target(false).with_writer(stderr).boxed()
+        }
         Format::Auto | Format::Text if timeless => plain.without_time().boxed(),
         Format::Auto | Format::Text => plain.with_timer(SystemTime).boxed(),
     };

@@ -169,7 +169,9 @@ async fn send<C: Cluster>(cluster: &C, call: &Call, progress: &Progress) -> bool
                 return true;
             }
             Reply::ConnectorOnly => {
-                progress.note(all(&Outcome::NotNow("an old worker ignored the call for all failed tasks".into())));
+                progress.note(all(&Outcome::NotNow(
+                    "an old worker ignored the call for all failed tasks".into(),
+                )));
                 return false;
             }
             Reply::NotNow(text) => {

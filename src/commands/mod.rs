@@ -119,7 +119,8 @@ fn connect(config: &Config) -> Result<Connect, Failure> {
         identity: config.connect.identity.clone(),
         proxy: config.connect.proxy.clone(),
     });
-    let http = http.map_err(|text| Failure::new(Kind::Usage, format!("the HTTP client cannot be set up: {text}")))?;
+    let http =
+        http.map_err(|text| Failure::new(Kind::Usage, format!("the HTTP client cannot be set up: {text}")))?;
     Ok(Connect::new(
         http,
         Workers {

@@ -60,7 +60,9 @@ fn find<'a>(ledger: &Ledger, names: &'a [String]) -> (Vec<InstanceId>, Vec<&'a s
         let whole: Arc<str> = name.as_str().into();
         let before = found.len();
         found.extend(ledger.of_connector(&whole).map(|(id, _)| id.clone()));
-        let task = name.rsplit_once('/').and_then(|(connector, task)| Some(InstanceId::task(connector, task.parse().ok()?)));
+        let task = name
+            .rsplit_once('/')
+            .and_then(|(connector, task)| Some(InstanceId::task(connector, task.parse().ok()?)));
         if found.len() == before {
             match task.filter(|id| ledger.records.contains_key(id)) {
                 Some(id) => {
@@ -79,7 +81,9 @@ fn not_remembered(ledger: &Ledger, unknown: &[&str]) -> Failure {
     let named: Vec<String> = ledger.records.keys().take(NAMED).map(ToString::to_string).collect();
     let remembered = match ledger.records.len() {
         0 => "nothing is remembered".to_owned(),
-        count if count > NAMED => format!("remembered are {} and {} more", named.join(", "), count.saturating_sub(NAMED)),
+        count if count > NAMED => {
+            format!("remembered are {} and {} more", named.join(", "), count.saturating_sub(NAMED))
+        }
         _ => format!("remembered are {}", named.join(", ")),
     };
     Failure::new(Kind::State, format!("not remembered: {}; {remembered}", unknown.join(", ")))
@@ -113,7 +117,12 @@ mod tests {
     #[test]
     fn names_are_connectors_first_and_tasks_second() {
         let mut ledger = Ledger::default();
-        for id in [InstanceId::connector("a"), InstanceId::task("a", 1), InstanceId::task("a/1", 0), InstanceId::task("b", 2)] {
+        for id in [
+            InstanceId::connector("a"),
+            InstanceId::task("a", 1),
+            InstanceId::task("a/1", 0),
+            InstanceId::task("b", 2),
+        ] {
             ledger.charge(&id, 1, Timestamp::default());
         }
         let found = |names: &[&str]| {

@@ -188,12 +188,18 @@ pub async fn one_run<C: Cluster, S: Store>(
     ran.given_up = plan.note_given_up(ledger);
     let due: Vec<InstanceId> = plan.due().map(|line| line.id.clone()).collect();
     if !due.is_empty() {
-        let together = plan.wants_together() && timeout_at(end, cluster.can_restart_together()).await.unwrap_or(false);
+        let together =
+            plan.wants_together() && timeout_at(end, cluster.can_restart_together()).await.unwrap_or(false);
         let batches = plan.batches(ledger, together);
         tell_causes(plan, ledger, orders.policy);
         let charged: Vec<Uncharged> = due.iter().map(|id| ledger.charge(id, run, now)).collect();
         if let Err(trouble) = store.charge(ledger, now.plus(orders.deadline)).await {
-            plan.settle(ledger, &charged, &Outcomes::new(), &"not sent, because the state could not be written".into());
+            plan.settle(
+                ledger,
+                &charged,
+                &Outcomes::new(),
+                &"not sent, because the state could not be written".into(),
+            );
             ran.failure = Some(trouble.into());
             return ran;
         }
@@ -293,7 +299,11 @@ fn failure_of(plan: &Plan, outcomes: &Outcomes, halt: Option<Halt>) -> Option<Fa
         return Some(interruption(signal));
     }
     let not_allowed = |outcome: &Outcome| matches!(outcome, Outcome::Unauthorized(_));
-    let kind = if outcomes.values().any(|(outcome, _)| not_allowed(outcome)) { Kind::Unauthorized } else { Kind::Restart };
+    let kind = if outcomes.values().any(|(outcome, _)| not_allowed(outcome)) {
+        Kind::Unauthorized
+    } else {
+        Kind::Restart
+    };
     // The one that says most comes first: refused, then unknown, then not sent.
     let first = plan.troubles().min_by_key(|line| line.action)?;
     let count = plan.troubles().count();
@@ -327,12 +337,16 @@ fn announce(ran: &Ran, config: &Config) {
 fn news(ran: &Ran, cluster: &str) -> String {
     const NAMED: usize = 5;
     let lines = ran.plan.as_ref().map_or(&[][..], |plan| &plan.lines);
-    let of = |action| lines.iter().filter(move |line| line.action == action).map(|line| &line.id);
-    let groups: [(&str, Vec<&InstanceId>); 4] = [
-        ("restarted", of(Action::Restarted).collect()),
+    let of = |action, trouble| {
+        let lines = lines.iter().filter(move |line| line.action == action && line.trouble == trouble);
+        lines.map(|line| &line.id).collect()
+    };
+    let groups: [(&str, Vec<&InstanceId>); 5] = [
+        ("restarted", of(Action::Restarted, false)),
+        ("restarted, but failed again at once:", of(Action::Failed, false)),
         ("gave up on", ran.given_up.iter().collect()),
-        ("could not restart", of(Action::Failed).collect()),
-        ("does not know the fate of", of(Action::Unknown).collect()),
+        ("could not restart", of(Action::Failed, true)),
+        ("does not know the fate of", of(Action::Unknown, true)),
     ];
     let mut text = String::new();
     for (what, ids) in groups.iter().filter(|(_, ids)| !ids.is_empty()) {

@@ -37,6 +37,7 @@ struct Document<'a> {
 }
 
 /// Prints the timetable.
+#[must_use]
 pub fn schedule(config: &Config) -> Exit {
     let every = config.run.every.unwrap_or(EVERY);
     let mut rows = timetable(&config.policy, every, MOST_ROWS);
@@ -111,7 +112,8 @@ fn seconds(run: u64, every: Duration) -> u64 {
 
 fn text(policy: &Policy, every: Duration, rows: &[Entry], gives_up: Option<&Entry>) -> String {
     use std::fmt::Write;
-    let mut text = format!("a run every {}\n\nATTEMPT  RUN  SINCE THE FAILURE\n", humantime::format_duration(every));
+    let mut text =
+        format!("a run every {}\n\nATTEMPT  RUN  SINCE THE FAILURE\n", humantime::format_duration(every));
     for row in rows {
         let _ = writeln!(text, "{:<7}  {:<3}  {}", row.attempt, row.run, since(row.seconds));
     }
@@ -131,7 +133,11 @@ fn text(policy: &Policy, every: Duration, rows: &[Entry], gives_up: Option<&Entr
 }
 
 fn since(seconds: u64) -> String {
-    if seconds == 0 { "at once".to_owned() } else { humantime::format_duration(Duration::from_secs(seconds)).to_string() }
+    if seconds == 0 {
+        "at once".to_owned()
+    } else {
+        humantime::format_duration(Duration::from_secs(seconds)).to_string()
+    }
 }
 
 #[cfg(test)]

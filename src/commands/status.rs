@@ -6,7 +6,6 @@ use tokio::time::Instant;
 use super::run::remembered_connectors;
 use super::{connect, fail, publish, system_clock};
 use crate::config::Config;
-use crate::decide::model::Listing;
 use crate::decide::plan::Plan;
 use crate::exit::{Exit, Failure};
 use crate::report::Report;
@@ -31,23 +30,18 @@ pub async fn status(config: &Config) -> Exit {
         Err(trouble) => (None, Some(Failure::from(trouble))),
     };
     let counts = listing.as_ref().map(|listing| (listing.connectors.clone(), listing.tasks.clone()));
-    let plan = match listing {
-        Some(listing) => {
-            let recovered = ledger.observe(&listing, &config.policy, next_run, started_at);
-            let mut plan =
-                Plan::make(listing, &recovered, &ledger, &config.policy, &config.filter, next_run, started_at);
-            plan.add_recovering(&ledger);
-            plan
-        }
-        // What is remembered is worth showing also when Connect is away.
-        None => {
-            let nothing = Listing::default();
-            let mut plan =
-                Plan::make(nothing, &[], &ledger, &config.policy, &config.filter, next_run, started_at);
-            plan.warnings.clear();
-            plan
-        }
-    };
+    let recovered = listing
+        .as_ref()
+        .map_or_else(Vec::new, |listing| ledger.observe(listing, &config.policy, next_run, started_at));
+    // What is remembered is worth showing also when Connect is away.
+    let seen = listing.unwrap_or_default();
+    let mut plan =
+        Plan::make(seen, &recovered, &ledger, &config.policy, &config.filter, next_run, started_at);
+    if counts.is_some() {
+        plan.add_recovering(&ledger);
+    } else {
+        plan.warnings.clear();
+    }
     ledger.run = last_run;
     let (url, state) = (client.url(), config.state.to_string());
     if let Some(failure) = &failure {

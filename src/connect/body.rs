@@ -31,11 +31,15 @@ impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cut(text) => write!(f, "the answer was cut off ({text})"),
-            Self::TooLong(limit) => write!(f, "the answer is longer than {} MiB, which no cluster's status is", limit >> 20),
+            Self::TooLong(limit) => {
+                write!(f, "the answer is longer than {} MiB, which no cluster's status is", limit >> 20)
+            }
             Self::NotJson { beginning, .. } if beginning.trim_start().starts_with('<') => {
                 write!(f, "the answer is a web page, not JSON: {}", cut(beginning.trim(), 80))
             }
-            Self::NotJson { beginning, .. } if beginning.trim().is_empty() => f.write_str("the answer is empty"),
+            Self::NotJson { beginning, .. } if beginning.trim().is_empty() => {
+                f.write_str("the answer is empty")
+            }
             Self::NotJson { error, .. } => write!(f, "the answer is not JSON ({error})"),
         }
     }
@@ -78,9 +82,10 @@ pub(super) async fn read_json<T: Send + 'static>(
     fed?;
     match parsed {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => {
-            Err(BodyError::NotJson { error, beginning: printable(&String::from_utf8_lossy(&beginning)).into_owned() })
-        }
+        Ok(Err(error)) => Err(BodyError::NotJson {
+            error,
+            beginning: printable(&String::from_utf8_lossy(&beginning)).into_owned(),
+        }),
         Err(_) => Err(BodyError::Cut("the parser stopped".to_owned())),
     }
 }
@@ -100,7 +105,7 @@ pub(super) async fn read_text(mut response: Response) -> String {
 /// The bytes of a body as a parser reads them: valid UTF-8, because one broken
 /// character in one trace must not cost the whole listing.
 #[derive(Debug)]
-pub struct Body {
+pub(super) struct Body {
     chunks: mpsc::Receiver<Result<Vec<u8>, ()>>,
     /// Valid, and not yet read.
     ready: io::Cursor<Vec<u8>>,

@@ -50,12 +50,22 @@ impl Trouble {
     }
 
     pub(super) fn unreachable(url: &Url, error: &reqwest::Error) -> Self {
-        Self::new(Kind::Unreachable, url, http::explain(error), Some("check KAFKA_CONNECT_URL (or _HOST, _PORT, _PROTO) and that the worker runs"))
+        Self::new(
+            Kind::Unreachable,
+            url,
+            http::explain(error),
+            Some("check KAFKA_CONNECT_URL (or _HOST, _PORT, _PROTO) and that the worker runs"),
+        )
     }
 
     pub(super) fn timed_out(url: &Url, timeout: Duration) -> Self {
         let text = format!("no complete answer within {}", humantime::format_duration(timeout));
-        Self::new(Kind::Unreachable, url, text, Some("the worker may be overloaded; GUARDIAN_TIMEOUT gives it longer"))
+        Self::new(
+            Kind::Unreachable,
+            url,
+            text,
+            Some("the worker may be overloaded; GUARDIAN_TIMEOUT gives it longer"),
+        )
     }
 
     pub(super) fn body(url: &Url, error: &BodyError) -> Self {
@@ -66,7 +76,12 @@ impl Trouble {
     }
 
     pub(super) fn not_connect(url: &Url, text: impl fmt::Display) -> Self {
-        Self::new(Kind::NotConnect, url, text, Some("is this the REST port of a Kafka Connect worker, with the right path?"))
+        Self::new(
+            Kind::NotConnect,
+            url,
+            text,
+            Some("is this the REST port of a Kafka Connect worker, with the right path?"),
+        )
     }
 
     pub(super) fn status(url: &Url, status: StatusCode, text: &str) -> Self {
@@ -75,7 +90,12 @@ impl Trouble {
         match status {
             StatusCode::UNAUTHORIZED => {
                 let hint = "check KAFKA_CONNECT_USER and KAFKA_CONNECT_PASS (or their _FILE), or KAFKA_CONNECT_TOKEN_FILE";
-                Self::new(Kind::Unauthorized, url, format!("HTTP 401: not allowed without other credentials{said}"), Some(hint))
+                Self::new(
+                    Kind::Unauthorized,
+                    url,
+                    format!("HTTP 401: not allowed without other credentials{said}"),
+                    Some(hint),
+                )
             }
             StatusCode::FORBIDDEN => {
                 let hint = "the credentials are known but may not do this: ask who runs Connect or its proxy";
@@ -87,21 +107,28 @@ impl Trouble {
                 "HTTP 404 as a web page",
                 Some("a worker that is still starting answers so; otherwise check the port and path"),
             ),
-            _ if status.is_redirection() => {
-                Self::new(Kind::NotConnect, url, format!("HTTP {code}: redirects are not followed"), Some("set KAFKA_CONNECT_URL to where it redirects, if that is Connect"))
-            }
+            _ if status.is_redirection() => Self::new(
+                Kind::NotConnect,
+                url,
+                format!("HTTP {code}: redirects are not followed"),
+                Some("set KAFKA_CONNECT_URL to where it redirects, if that is Connect"),
+            ),
             _ => Self::not_connect(url, format!("HTTP {code}{said}")),
         }
     }
 
     /// One trouble for all workers that were tried.
-    pub(super) fn all(troubles: Vec<Self>) -> Self {
+    pub(super) fn all(troubles: &[Self]) -> Self {
         let worst = troubles.iter().find(|trouble| trouble.kind == Kind::NotConnect).or(troubles.first());
         let Some(worst) = worst else {
-            return Self { kind: Kind::Unreachable, message: "no worker is configured".to_owned(), hint: None };
+            return Self {
+                kind: Kind::Unreachable,
+                message: "no worker is configured".to_owned(),
+                hint: None,
+            };
         };
         let (kind, hint) = (worst.kind, worst.hint.clone());
-        let message = match troubles.as_slice() {
+        let message = match troubles {
             [one] => format!("no answer from Kafka Connect at {one}"),
             many => {
                 let each: Vec<String> = many.iter().map(ToString::to_string).collect();
@@ -188,7 +215,8 @@ fn is_page(text: &str) -> bool {
 
 /// What the body says, behind a colon; nothing for a page or nothing.
 fn said(text: &str) -> String {
-    let text = connect_message(text).unwrap_or_else(|| if is_page(text) { String::new() } else { text.to_owned() });
+    let text =
+        connect_message(text).unwrap_or_else(|| if is_page(text) { String::new() } else { text.to_owned() });
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     if line.is_empty() { String::new() } else { format!(": {}", cut(&mask_secrets(&printable(line)), 300)) }
 }

@@ -20,9 +20,9 @@ use crate::decide::outcome::Outcome;
 use crate::decide::plan::Call;
 use crate::http::{self, Authorization};
 
-pub use error::{Kind, Trouble};
 use body::{read_json, read_text};
 use error::Answer;
+pub use error::{Kind, Trouble};
 pub use wire::Remembered;
 use wire::{Collector, Document};
 
@@ -98,7 +98,7 @@ impl Connect {
             }
         }
         self.current.store(0, Ordering::Relaxed);
-        Err(Trouble::all(troubles))
+        Err(Trouble::all(&troubles))
     }
 
     async fn listing_from(&self, url: &Url, remembered: &Remembered) -> Result<Listing, Trouble> {
@@ -107,7 +107,8 @@ impl Connect {
             match response.status() {
                 StatusCode::OK => {
                     let remembered = Arc::clone(remembered);
-                    let document = read_json(response, LONGEST_BODY, move |body| wire::read_document(body, &remembered));
+                    let document =
+                        read_json(response, LONGEST_BODY, move |body| wire::read_document(body, &remembered));
                     document.await.map_err(|error| Trouble::body(url, &error)).map(Some)
                 }
                 // Up to Connect 3.3 one broken connector fails the whole listing.
@@ -115,7 +116,9 @@ impl Connect {
                     let text = read_text(response).await;
                     match error::connect_message(&text) {
                         Some(message) => {
-                            tracing::warn!("{url} cannot list all statuses at once ({message}); asking for each connector by itself");
+                            tracing::warn!(
+                                "{url} cannot list all statuses at once ({message}); asking for each connector by itself"
+                            );
                             Ok(None)
                         }
                         None => Err(Trouble::status(url, StatusCode::INTERNAL_SERVER_ERROR, &text)),
@@ -126,12 +129,16 @@ impl Connect {
         };
         let document = self.within_timeout(url, whole).await?;
         match document {
-            Some(Document::Listing(listing)) => Ok(listing),
+            Some(Document::Listing(listing)) => Ok(*listing),
             Some(Document::Names(names)) => {
-                tracing::debug!("{url} does not know expand=status (Connect < 2.3); asking for each connector by itself");
+                tracing::debug!(
+                    "{url} does not know expand=status (Connect < 2.3); asking for each connector by itself"
+                );
                 self.one_by_one(url, names, remembered).await
             }
-            Some(Document::Foreign) => Err(Trouble::not_connect(url, "its JSON is not a listing of connectors")),
+            Some(Document::Foreign) => {
+                Err(Trouble::not_connect(url, "its JSON is not a listing of connectors"))
+            }
             None => {
                 let names = self.within_timeout(url, self.names(url)).await?;
                 self.one_by_one(url, names, remembered).await
@@ -146,7 +153,8 @@ impl Connect {
             return Err(Trouble::status(url, status, &read_text(response).await));
         }
         let nothing = BTreeSet::new();
-        let document = read_json(response, LONGEST_BODY, move |body| wire::read_document(body, &nothing)).await;
+        let document =
+            read_json(response, LONGEST_BODY, move |body| wire::read_document(body, &nothing)).await;
         match document.map_err(|error| Trouble::body(url, &error))? {
             Document::Names(names) => Ok(names),
             _ => Err(Trouble::not_connect(url, "its JSON is not a list of names")),
@@ -155,7 +163,12 @@ impl Connect {
 
     /// Asks for each connector's status by itself. One that answers badly costs
     /// itself a warning; no answer at all ends the attempt with this worker.
-    async fn one_by_one(&self, url: &Url, names: Vec<String>, remembered: &Remembered) -> Result<Listing, Trouble> {
+    async fn one_by_one(
+        &self,
+        url: &Url,
+        names: Vec<String>,
+        remembered: &Remembered,
+    ) -> Result<Listing, Trouble> {
         let mut collector = Collector::new(remembered);
         let mut names = names.into_iter();
         let mut asked = JoinSet::new();
@@ -201,14 +214,20 @@ impl Connect {
                     return Err(Trouble::status(&url, status, &read_text(response).await));
                 }
                 // No status record yet, or deleted meanwhile: the listing omits such a connector too.
-                StatusCode::NOT_FOUND if error::connect_message(&read_text(response).await).is_some() => Ok(None),
+                StatusCode::NOT_FOUND if error::connect_message(&read_text(response).await).is_some() => {
+                    Ok(None)
+                }
                 _ => Err(format!("HTTP {}", status.as_u16())),
             };
             Ok((name, answer))
         }
     }
 
-    async fn within_timeout<T>(&self, url: &Url, answer: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+    async fn within_timeout<T>(
+        &self,
+        url: &Url,
+        answer: impl Future<Output = Result<T, Trouble>>,
+    ) -> Result<T, Trouble> {
         match tokio::time::timeout(self.workers.timeout, answer).await {
             Ok(answer) => answer,
             Err(_) => Err(Trouble::timed_out(url, self.workers.timeout)),
@@ -247,12 +266,19 @@ impl Connect {
     /// leaves it to the next one.
     pub async fn restart(&self, call: &Call) -> Reply {
         let (connector, path) = match call {
-            Call::Together { connector, .. } => (connector, "/restart?includeTasks=true&onlyFailed=true".to_owned()),
+            Call::Together { connector, .. } => {
+                (connector, "/restart?includeTasks=true&onlyFailed=true".to_owned())
+            }
             Call::One(InstanceId { connector, task: None }) => (connector, "/restart".to_owned()),
-            Call::One(InstanceId { connector, task: Some(task) }) => (connector, format!("/tasks/{task}/restart")),
+            Call::One(InstanceId { connector, task: Some(task) }) => {
+                (connector, format!("/tasks/{task}/restart"))
+            }
         };
         if is_dots(connector) {
-            return error::for_all(call, &Outcome::Unaddressable("a URL cannot hold this connector's name".into()));
+            return error::for_all(
+                call,
+                &Outcome::Unaddressable("a URL cannot hold this connector's name".into()),
+            );
         }
         let path = format!("/connectors/{}{path}", encode(connector));
         let count = self.workers.urls.len();
@@ -291,7 +317,9 @@ impl Connect {
             });
             return match body.await {
                 Ok(listing) => Reply::Done(accepted(expected, &listing)),
-                Err(error) => error::for_all(call, &Outcome::Unknown(format!("HTTP 202, but {error}").into())),
+                Err(error) => {
+                    error::for_all(call, &Outcome::Unknown(format!("HTTP 202, but {error}").into()))
+                }
             };
         }
         let text = read_text(response).await;
@@ -310,7 +338,9 @@ fn accepted(expected: &[InstanceId], listing: &Listing) -> Vec<(InstanceId, Outc
     let outcome = |id: &InstanceId| match listing.sighting(id).map(|seen| &seen.state) {
         Some(State::Restarting | State::Running) => Outcome::Taken,
         Some(other) => Outcome::NotNow(format!("Connect left it {}", other.as_str()).into()),
-        None if listing.not_understood.is_empty() => Outcome::NotNow("Connect left it out of the restart".into()),
+        None if listing.not_understood.is_empty() => {
+            Outcome::NotNow("Connect left it out of the restart".into())
+        }
         None => Outcome::Unknown("HTTP 202 without a status that can be understood".into()),
     };
     expected.iter().map(|id| (id.clone(), outcome(id))).collect()

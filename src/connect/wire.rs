@@ -21,7 +21,7 @@ pub type Remembered = Arc<BTreeSet<Arc<str>>>;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Document {
     /// The statuses.
-    Listing(Listing),
+    Listing(Box<Listing>),
     /// Only the names: Connect < 2.3 does not know `expand` (KIP-465).
     Names(Vec<String>),
     /// JSON, but nothing that Connect answers.
@@ -38,7 +38,7 @@ pub fn read_document(reader: impl Read, remembered: &BTreeSet<Arc<str>>) -> serd
     Ok(match shape {
         Shape::Names(names) => Document::Names(names),
         Shape::Map { entries: 1.., objects: 0 } | Shape::Other => Document::Foreign,
-        Shape::Map { .. } => Document::Listing(collector.finish()),
+        Shape::Map { .. } => Document::Listing(Box::new(collector.finish())),
     })
 }
 
@@ -133,7 +133,8 @@ impl<'a> Collector<'a> {
         if status.connector.state == State::Running && status.counts.total == 0 {
             self.listing.no_tasks.push(Arc::clone(&connector));
         }
-        let own = (status.connector.state != State::Running || self.remembers(name)).then_some((None, status.connector));
+        let own = (status.connector.state != State::Running || self.remembers(name))
+            .then_some((None, status.connector));
         let kept = own.into_iter().chain(status.tasks.into_iter().map(|(id, part)| (Some(id), part)));
         self.listing.sightings.extend(kept.map(|(task, part)| Sighting {
             id: InstanceId { connector: Arc::clone(&connector), task },
@@ -329,7 +330,9 @@ impl<'de> Visitor<'de> for StatusSeed<'_> {
                     let (_, part) = map.next_value_seed(PartSeed(self.interned))?;
                     connector = part.ok_or("it has no connector state");
                 }
-                "tasks" => tasks = map.next_value_seed(TasksSeed { keep: self.keep, interned: self.interned })?,
+                "tasks" => {
+                    tasks = map.next_value_seed(TasksSeed { keep: self.keep, interned: self.interned })?;
+                }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -403,7 +406,9 @@ impl<'de> Visitor<'de> for PartSeed<'_> {
                     let text = map.next_value_seed(TextSeed(root_cause))?;
                     cause = text.flatten().map(|text| interned.get(&text));
                 }
-                "worker_id" => worker = map.next_value_seed(TextSeed(|text: &str| interned.get(&printable(text))))?,
+                "worker_id" => {
+                    worker = map.next_value_seed(TextSeed(|text: &str| interned.get(&printable(text))))?;
+                }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -461,7 +466,7 @@ mod tests {
 
     fn listing(json: &str) -> Listing {
         match read_document(json.as_bytes(), &BTreeSet::new()).unwrap() {
-            Document::Listing(listing) => listing,
+            Document::Listing(listing) => *listing,
             other => panic!("{other:?}"),
         }
     }
@@ -483,7 +488,8 @@ mod tests {
             worker: Some("w:1".into()),
         };
         assert_eq!(listing.sighting(&InstanceId::task("c1", 1)), Some(&failed));
-        let ids: Vec<_> = listing.sightings.iter().map(|seen| (seen.id.to_string(), seen.left_alone)).collect();
+        let ids: Vec<_> =
+            listing.sightings.iter().map(|seen| (seen.id.to_string(), seen.left_alone)).collect();
         assert_eq!(ids, [("c1/1".into(), false), ("c2".into(), true), ("c2/0".into(), true)]);
         assert_eq!((listing.connectors.total, listing.connectors.stopped, listing.tasks.failed), (2, 1, 2));
         assert_eq!(listing.warnings, Vec::<String>::new());
@@ -492,7 +498,9 @@ mod tests {
     #[test]
     fn of_a_remembered_connector_the_healthy_instances_are_kept_too() {
         let remembered = BTreeSet::from(["c1".into()]);
-        let Document::Listing(listing) = read_document(TWO.as_bytes(), &remembered).unwrap() else { panic!() };
+        let Document::Listing(listing) = read_document(TWO.as_bytes(), &remembered).unwrap() else {
+            panic!()
+        };
         let of_c1: Vec<_> = listing.sightings.iter().map(|seen| seen.id.to_string()).take(3).collect();
         assert_eq!(of_c1, ["c1", "c1/0", "c1/1"]);
     }
@@ -506,15 +514,34 @@ mod tests {
             (r#"{"status": {"tasks": []}}"#, "it has no connector state"),
             (r#"{"status": {"connector": {"state": 3}, "tasks": []}}"#, "it has no connector state"),
             (r#"{"status": {"connector": {"state": "RUNNING"}}}"#, "it has no tasks"),
-            (r#"{"status": {"connector": {"state": "RUNNING"}, "tasks": {"0": {}}}}"#, "its tasks are not an array"),
-            (r#"{"status": {"connector": {"state": "RUNNING"}, "tasks": [{"state": "FAILED"}]}}"#, "a task has no number or no state"),
-            (r#"{"status": {"connector": {"state": "RUNNING"}, "tasks": [{"id": -1, "state": "FAILED"}]}}"#, "a task has no number or no state"),
-            (r#"{"status": {"connector": {"state": "RUNNING"}, "tasks": [{"id": 4294967296, "state": "FAILED"}]}}"#, "a task has no number or no state"),
-            (r#"{"status": {"connector": {"state": "RUNNING"}, "tasks": [{"id": 1, "state": "FAILED"}, {"id": 1, "state": "RUNNING"}]}}"#, "two tasks have the same number"),
+            (
+                r#"{"status": {"connector": {"state": "RUNNING"}, "tasks": {"0": {}}}}"#,
+                "its tasks are not an array",
+            ),
+            (
+                r#"{"status": {"connector": {"state": "RUNNING"}, "tasks": [{"state": "FAILED"}]}}"#,
+                "a task has no number or no state",
+            ),
+            (
+                r#"{"status": {"connector": {"state": "RUNNING"}, "tasks": [{"id": -1, "state": "FAILED"}]}}"#,
+                "a task has no number or no state",
+            ),
+            (
+                r#"{"status": {"connector": {"state": "RUNNING"}, "tasks": [{"id": 4294967296, "state": "FAILED"}]}}"#,
+                "a task has no number or no state",
+            ),
+            (
+                r#"{"status": {"connector": {"state": "RUNNING"}, "tasks": [{"id": 1, "state": "FAILED"}, {"id": 1, "state": "RUNNING"}]}}"#,
+                "two tasks have the same number",
+            ),
         ] {
             let good = r#"{"status": {"connector": {"state": "FAILED"}, "tasks": []}}"#;
             let listing = listing(&format!(r#"{{"bad": {entry}, "good": {good}}}"#));
-            assert_eq!((listing.connectors.total, listing.connectors.other, listing.connectors.failed), (2, 1, 1), "{entry}");
+            assert_eq!(
+                (listing.connectors.total, listing.connectors.other, listing.connectors.failed),
+                (2, 1, 1),
+                "{entry}"
+            );
             assert_eq!(listing.sightings.len(), 1, "{entry}");
             assert!(listing.not_understood.contains("bad"));
             assert!(listing.warnings.concat().contains(problem), "{:?} {problem}", listing.warnings);
@@ -523,7 +550,12 @@ mod tests {
 
     #[test]
     fn a_running_connector_without_tasks_is_noticed() {
-        let of = |state: &str| listing(&format!(r#"{{"c": {{"status": {{"connector": {{"state": "{state}"}}, "tasks": []}}}}}}"#)).no_tasks;
+        let of = |state: &str| {
+            listing(&format!(
+                r#"{{"c": {{"status": {{"connector": {{"state": "{state}"}}, "tasks": []}}}}}}"#
+            ))
+            .no_tasks
+        };
         assert_eq!(of("RUNNING"), ["c".into()]);
         assert!(of("PAUSED").is_empty() && of("FAILED").is_empty());
     }
@@ -534,7 +566,7 @@ mod tests {
         assert_eq!(read(r#"["a", "b", 3]"#).unwrap(), Document::Names(vec!["a".into(), "b".into()]));
         assert_eq!(read(r#"{"error_code": 500, "message": "x"}"#).unwrap(), Document::Foreign);
         assert_eq!(read("17").unwrap(), Document::Foreign);
-        assert_eq!(read("{}").unwrap(), Document::Listing(Listing::default()));
+        assert_eq!(read("{}").unwrap(), Document::Listing(Box::default()));
         for broken in ["", "<html>", "{", r#"{"c": {"status": {"connector"#, "{} {}"] {
             assert!(read(broken).is_err(), "{broken}");
         }

@@ -116,7 +116,10 @@ impl Episode {
 
 impl Ledger {
     /// The records of one connector's instances.
-    pub fn of_connector<'a>(&'a self, name: &Arc<str>) -> impl Iterator<Item = (&'a InstanceId, &'a Record)> + use<'a> {
+    pub fn of_connector<'a>(
+        &'a self,
+        name: &Arc<str>,
+    ) -> impl Iterator<Item = (&'a InstanceId, &'a Record)> + use<'a> {
         let own = InstanceId { connector: Arc::clone(name), task: None };
         let last = InstanceId { connector: Arc::clone(name), task: Some(u32::MAX) };
         self.records.range((Bound::Included(own), Bound::Included(last)))
@@ -133,7 +136,13 @@ impl Ledger {
     ///
     /// An answer without any connector changes nothing: a worker that has not
     /// yet read its internal topics answers `{}`.
-    pub fn observe(&mut self, listing: &Listing, policy: &Policy, run: u64, now: Timestamp) -> Vec<InstanceId> {
+    pub fn observe(
+        &mut self,
+        listing: &Listing,
+        policy: &Policy,
+        run: u64,
+        now: Timestamp,
+    ) -> Vec<InstanceId> {
         self.run = run;
         self.records.values_mut().for_each(|record| record.forget_the_future(now));
         if listing.connectors.total == 0 {
@@ -186,8 +195,10 @@ impl Ledger {
 
     /// Counts an attempt for this instance, before the request goes out.
     pub fn charge(&mut self, id: &InstanceId, run: u64, now: Timestamp) -> Uncharged {
-        let episode = self.records.entry(id.clone()).or_default().episode.get_or_insert(Episode::starting(run, now));
-        let before = Uncharged { id: id.clone(), attempts: episode.attempts, last_attempt: episode.last_attempt };
+        let episode =
+            self.records.entry(id.clone()).or_default().episode.get_or_insert(Episode::starting(run, now));
+        let before =
+            Uncharged { id: id.clone(), attempts: episode.attempts, last_attempt: episode.last_attempt };
         episode.attempts = episode.attempts.saturating_add(1);
         episode.last_attempt = Some(Attempt { run, at: now, answered: now });
         before

@@ -11,3 +11,6 @@ pub mod outcome;
 pub mod plan;
 pub mod policy;
 pub mod select;
+
+#[cfg(test)]
+mod tests;

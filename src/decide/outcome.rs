@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::ledger::{Ledger, Uncharged};
-use super::model::{InstanceId, State, Timestamp};
+use super::model::{InstanceId, Timestamp};
 use super::plan::{Action, Line, Plan};
 use super::policy::{Due, Policy, Wait};
 
@@ -74,7 +74,13 @@ impl Plan {
     /// Writes the outcomes into the lines and the ledger: what Connect surely
     /// did not take is refunded. `unsent` says why a due instance without an
     /// outcome got no request.
-    pub fn settle(&mut self, ledger: &mut Ledger, charged: &[Uncharged], outcomes: &Outcomes, unsent: &Arc<str>) {
+    pub fn settle(
+        &mut self,
+        ledger: &mut Ledger,
+        charged: &[Uncharged],
+        outcomes: &Outcomes,
+        unsent: &Arc<str>,
+    ) {
         let not_sent = Outcome::NotSent(Arc::clone(unsent));
         for before in charged {
             let id = before.id();
@@ -186,7 +192,14 @@ pub enum View {
 impl<'a> Row<'a> {
     /// What to say of a line, seen from the run number `run` at the moment `now`.
     #[must_use]
-    pub fn new(line: &'a Line, ledger: &Ledger, policy: &Policy, run: u64, now: Timestamp, view: View) -> Self {
+    pub fn new(
+        line: &'a Line,
+        ledger: &Ledger,
+        policy: &Policy,
+        run: u64,
+        now: Timestamp,
+        view: View,
+    ) -> Self {
         let episode = ledger.episode(&line.id);
         let attempts = episode.map_or(0, |episode| episode.attempts);
         let away = |runs: u64| match view {
@@ -232,7 +245,15 @@ impl<'a> Row<'a> {
 /// now, and neither excluded, held nor parked.
 #[must_use]
 pub fn is_failed_now(line: &Line) -> bool {
-    let stuck = !matches!(line.action, Action::InTransition | Action::NoTasks | Action::Absent | Action::Recovered);
-    (line.state == Some(State::Failed) || stuck)
-        && !matches!(line.action, Action::Excluded | Action::Held | Action::Parked)
+    matches!(
+        line.action,
+        Action::Failed
+            | Action::Unknown
+            | Action::GaveUp
+            | Action::Due
+            | Action::Restarted
+            | Action::Deferred
+            | Action::Gone
+            | Action::Waiting
+    )
 }

@@ -196,13 +196,21 @@ impl Plan {
                 ledger.records.len()
             ));
         }
-        warn(&mut warnings, "RUNNING without a single task", no_tasks.iter().filter(|name| filter.selects(name)));
+        warn(
+            &mut warnings,
+            "RUNNING without a single task",
+            no_tasks.iter().filter(|name| filter.selects(name)),
+        );
         let long = lines.iter().filter(|line| {
             line.action == Action::InTransition
                 && filter.selects(&line.id.connector)
                 && transition_runs(&line.id, ledger) >= LONG_IN_TRANSITION
         });
-        warn(&mut warnings, "in transition for three runs or more (see --stuck-after)", long.map(|line| &line.id));
+        warn(
+            &mut warnings,
+            "in transition for three runs or more (see --stuck-after)",
+            long.map(|line| &line.id),
+        );
 
         let mut plan = Self { lines, warnings, together: BTreeSet::new() };
         plan.defer_over(policy, ledger);
@@ -259,12 +267,14 @@ impl Plan {
     /// attempts go first, then those that failed first.
     fn defer_over(&mut self, policy: &Policy, ledger: &Ledger) {
         let Some(limit) = policy.max_per_run else { return };
-        let mut due: Vec<&mut Line> = self.lines.iter_mut().filter(|line| line.action == Action::Due).collect();
+        let mut due: Vec<&mut Line> =
+            self.lines.iter_mut().filter(|line| line.action == Action::Due).collect();
         due.sort_by_key(|line| {
             ledger.episode(&line.id).map(|episode| (episode.attempts, episode.first_failed_at))
         });
         let limit_reached = usize::try_from(limit).unwrap_or(usize::MAX);
-        let reason: Arc<str> = format!("over the {limit} restarts of one run (--max-restarts-per-run)").into();
+        let reason: Arc<str> =
+            format!("over the {limit} restarts of one run (--max-restarts-per-run)").into();
         for line in due.into_iter().skip(limit_reached) {
             line.action = Action::Deferred;
             line.error = Some(Arc::clone(&reason));
@@ -367,12 +377,13 @@ fn warn<T: std::fmt::Display>(warnings: &mut Vec<String>, what: &str, which: imp
     }
     let count = names.len();
     names.truncate(NAMED);
-    let named: Vec<String> = names.iter().map(|name| super::cause::printable(&name.to_string()).into_owned()).collect();
+    let shown: Vec<String> =
+        names.iter().map(|name| super::cause::printable(&name.to_string()).into_owned()).collect();
     let more = match count.saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    warnings.push(format!("{what}: {}{more}", named.join(", ")));
+    warnings.push(format!("{what}: {}{more}", shown.join(", ")));
 }
 
 /// The order in which a person reads the lines: what needs them first, then

@@ -211,10 +211,13 @@ pub(crate) mod tests {
         let mut runs = Vec::new();
         let mut episode = episode(0, 0, Timestamp::default());
         for run in 0..200 {
-            if !policy.gives_up(episode.attempts) && policy.due(&episode, run, Timestamp::default()) == Due::Now {
+            if !policy.gives_up(episode.attempts)
+                && policy.due(&episode, run, Timestamp::default()) == Due::Now
+            {
                 runs.push(run);
                 episode.attempts += 1;
-                episode.last_attempt = Some(Attempt { run, at: Timestamp::default(), answered: Timestamp::default() });
+                episode.last_attempt =
+                    Some(Attempt { run, at: Timestamp::default(), answered: Timestamp::default() });
             }
         }
         assert_eq!(runs, [0, 2, 6, 14, 30, 62, 126]);

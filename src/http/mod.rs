@@ -81,7 +81,6 @@ pub enum Authorization {
 
 impl Authorization {
     /// Adds the header, which is marked as sensitive, to a request.
-    #[must_use]
     pub fn authorize(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
         match self {
             Self::None => request,
@@ -120,7 +119,7 @@ pub fn client(settings: &Settings) -> Result<Client, String> {
         .retry(reqwest::retry::never())
         .referer(false);
     let builder = through(builder, &settings.proxy)?;
-    tls::secure(builder, settings)?.build().map_err(|error| match causes(&error) {
+    tls::secure(builder, settings).build().map_err(|error| match causes(&error) {
         text if text.contains("No CA certificates") => {
             "this machine has no CA certificates: install them, or set KAFKA_CONNECT_CA_FILE".to_owned()
         }
@@ -133,7 +132,9 @@ fn through(builder: ClientBuilder, proxy: &Proxy) -> Result<ClientBuilder, Strin
         Proxy::None => Ok(builder.no_proxy()),
         Proxy::Environment => Ok(builder),
         // The error would repeat the URL, and with it a password.
-        Proxy::Url(url) => reqwest::Proxy::all(url).map(|proxy| builder.proxy(proxy)).map_err(|_| "not a URL".to_owned()),
+        Proxy::Url(url) => {
+            reqwest::Proxy::all(url).map(|proxy| builder.proxy(proxy)).map_err(|_| "not a URL".to_owned())
+        }
     }
 }
 

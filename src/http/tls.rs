@@ -4,7 +4,7 @@
 //! a freshly started container, which is all that a one-shot ever is.
 
 use std::error::Error;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use reqwest::{Certificate, ClientBuilder};
 use rustls::{AlertDescription, CertificateError};
@@ -57,17 +57,17 @@ pub(super) fn install_provider() {
 }
 
 /// Sets up what the client trusts and who it is.
-pub(super) fn secure(builder: ClientBuilder, settings: &Settings) -> Result<ClientBuilder, String> {
+pub(super) fn secure(builder: ClientBuilder, settings: &Settings) -> ClientBuilder {
     let builder = match (&settings.trusted, settings.https) {
         // Without this, the system's CAs are loaded even for http.
         (_, false) => builder.tls_certs_only(Vec::<Certificate>::new()),
         (Some(TrustedCas(own)), true) => builder.tls_certs_merge(own.iter().cloned()),
         (None, true) => builder,
     };
-    Ok(match (&settings.identity, settings.https) {
+    match (&settings.identity, settings.https) {
         (Some(Identity(identity)), true) => builder.identity(identity.clone()),
         _ => builder,
-    })
+    }
 }
 
 /// What TLS did not like, in words; `None` when TLS was not the problem.
@@ -121,10 +121,9 @@ fn about_certificate(error: &CertificateError) -> String {
             ago(time.as_secs().saturating_sub(not_after.as_secs()))
         ),
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             format!(
                 "TLS: the server's certificate is not valid yet (it is {} on this machine)",
-                humantime::format_rfc3339_seconds(UNIX_EPOCH + now)
+                humantime::format_rfc3339_seconds(SystemTime::now())
             )
         }
         other => format!("TLS: the server's certificate is not accepted: {other}"),

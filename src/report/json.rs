@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 use super::Report;
 use crate::decide::cause::printable;
-use crate::decide::model::{Counts, InstanceId, Timestamp};
+use crate::decide::model::{Counts, InstanceId, State, Timestamp};
 use crate::decide::outcome::{Next, Row};
 use crate::decide::plan::Plan;
 use crate::exit::Failure;
@@ -66,9 +66,13 @@ pub fn write_reset(
         forgotten: Vec<Forgotten<'a>>,
         error: Option<ErrorKey<'a>>,
     }
-    let forgotten = forgotten.iter().map(|id| Forgotten { connector: &id.connector, task: id.task }).collect();
+    let forgotten =
+        forgotten.iter().map(|id| Forgotten { connector: &id.connector, task: id.task }).collect();
     let error = failure.map(ErrorKey::from);
-    finish(writer, &Reset { schema: SCHEMA, command: "reset", ok: failure.is_none(), cluster, state, forgotten, error })
+    finish(
+        writer,
+        &Reset { schema: SCHEMA, command: "reset", ok: failure.is_none(), cluster, state, forgotten, error },
+    )
 }
 
 pub(crate) fn finish(mut writer: impl Write, document: &impl Serialize) -> io::Result<()> {
@@ -157,7 +161,7 @@ impl Serialize for Instance<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("connector", &printable(&line.id.connector))?;
         map.serialize_entry("task", &line.id.task)?;
-        map.serialize_entry("state", &line.state.as_ref().map(|state| state.as_str()))?;
+        map.serialize_entry("state", &line.state.as_ref().map(State::as_str))?;
         map.serialize_entry("action", line.action.as_str())?;
         map.serialize_entry("attempts", attempts)?;
         map.serialize_entry("max_restart", limit)?;

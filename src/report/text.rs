@@ -31,13 +31,14 @@ const DIM: Style = Style::new().dimmed();
 pub fn render(report: &Report<'_>, width: Option<usize>) -> String {
     let Some(plan) = report.plan else { return String::new() };
     let mut text = String::new();
-    match report.counts {
-        Some((connectors, tasks)) if is_healthy(report, plan) => {
-            healthy(&mut text, report.cluster, connectors, tasks);
-            return text;
-        }
-        counts => header(&mut text, report, counts),
+    let counts = report.counts;
+    if let Some((connectors, tasks)) = counts
+        && is_healthy(report, plan)
+    {
+        healthy(&mut text, report.cluster, connectors, tasks);
+        return text;
     }
+    header(&mut text, report, counts);
     let rows = report.rows_for_a_reader();
     if !rows.is_empty() {
         text.push('\n');
@@ -46,12 +47,24 @@ pub fn render(report: &Report<'_>, width: Option<usize>) -> String {
     for warning in report.warnings() {
         let _ = writeln!(text, "{YELLOW}warning:{YELLOW:#} {}", printable(warning));
     }
-    let _ = writeln!(text, "\n{}", summary(plan, report.dry_run));
+    let _ =
+        writeln!(text, "\n{}", if counts.is_some() { summary(plan, report.dry_run) } else { unread(plan) });
     text
 }
 
+/// Connect was not read: the rows are what is remembered.
+fn unread(plan: &Plan) -> String {
+    match plan.lines.len() {
+        0 => "Connect's status could not be read; nothing is remembered".to_owned(),
+        count => format!("Connect's status could not be read; {count} remembered"),
+    }
+}
+
 fn is_healthy(report: &Report<'_>, plan: &Plan) -> bool {
-    plan.lines.is_empty() && report.warnings().next().is_none() && report.failure.is_none() && report.state.is_none()
+    plan.lines.is_empty()
+        && report.warnings().next().is_none()
+        && report.failure.is_none()
+        && report.state.is_none()
 }
 
 fn healthy(text: &mut String, cluster: &str, connectors: &Counts, tasks: &Counts) {
@@ -76,7 +89,7 @@ fn header(text: &mut String, report: &Report<'_>, counts: Option<(&Counts, &Coun
             let _ = write!(text, "{GAP}run {run}");
         }
         _ => {
-            let _ = write!(text, "{GAP}after run {}", report.ledger_run());
+            let _ = write!(text, "{GAP}after run {}", report.ledger.run);
         }
     }
     if report.dry_run {
@@ -101,7 +114,11 @@ fn counted(what: &str, counts: &Counts) -> String {
         ("restarting", counts.restarting),
         ("other", counts.other),
     ];
-    let parts: Vec<String> = each.iter().filter(|(_, count)| *count > 0).map(|(state, count)| format!("{count} {state}")).collect();
+    let parts: Vec<String> = each
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(state, count)| format!("{count} {state}"))
+        .collect();
     let parts = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
     format!("{} {what}{parts}", counts.total)
 }
@@ -109,7 +126,8 @@ fn counted(what: &str, counts: &Counts) -> String {
 const HEADINGS: [&str; 7] = ["CONNECTOR", "TASK", "STATE", "ACTION", "ATTEMPTS", "NEXT", "ROOT CAUSE"];
 
 fn table(text: &mut String, rows: &[Row<'_>], now: Timestamp, width: Option<usize>) {
-    let shown: Vec<(Style, [String; 7])> = rows.iter().take(MOST_ROWS).map(|row| (style(row.line.action), cells(row, now))).collect();
+    let shown: Vec<(Style, [String; 7])> =
+        rows.iter().take(MOST_ROWS).map(|row| (style(row.line.action), cells(row, now))).collect();
     let mut widths = HEADINGS.map(UnicodeWidthStr::width);
     for (_, cells) in &shown {
         for (width, cell) in widths.iter_mut().zip(cells) {
@@ -118,7 +136,8 @@ fn table(text: &mut String, rows: &[Row<'_>], now: Timestamp, width: Option<usiz
     }
     // The last column takes what the terminal leaves.
     if let ([before @ .., last], Some(width)) = (&mut widths, width) {
-        let taken = before.iter().fold(0_usize, |sum, width| sum.saturating_add(*width).saturating_add(GAP.len()));
+        let taken =
+            before.iter().fold(0_usize, |sum, width| sum.saturating_add(*width).saturating_add(GAP.len()));
         *last = width.saturating_sub(taken).max(NARROWEST_CAUSE);
     }
     row(text, BOLD, &HEADINGS.map(str::to_owned), &widths, width.is_some());
@@ -250,10 +269,4 @@ fn summary(plan: &Plan, dry_run: bool) -> String {
         })
         .collect();
     if parts.is_empty() { "nothing failed".to_owned() } else { parts.join(", ") }
-}
-
-impl Report<'_> {
-    fn ledger_run(&self) -> u64 {
-        self.ledger.run
-    }
 }

@@ -32,7 +32,11 @@ impl FileStore {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         refuse_folder(&path)?;
         let unusable = |error: &io::Error| {
-            Trouble::new(Kind::State, format!("the state {} cannot be written: {error}", path.display()), FOLDER_HINT)
+            Trouble::new(
+                Kind::State,
+                format!("the state {} cannot be written: {error}", path.display()),
+                FOLDER_HINT,
+            )
         };
         fs::create_dir_all(folder_of(&path)).map_err(|error| unusable(&error))?;
         match lock::take(&beside(&path, ".lock"), wait).await {
@@ -92,7 +96,10 @@ impl FileStore {
         let stamp = Timestamp::from(SystemTime::now()).to_string().replace([':', '-'], "");
         let aside = beside(&self.path, &format!(".corrupt-{stamp}"));
         fs::rename(&self.path, &aside).map_err(|error| {
-            let message = format!("the state {} cannot be understood ({why}) nor set aside: {error}", self.path.display());
+            let message = format!(
+                "the state {} cannot be understood ({why}) nor set aside: {error}",
+                self.path.display()
+            );
             Trouble::new(Kind::State, message, "move it away by hand; what it remembers is then lost")
         })?;
         Ok(Loaded {
@@ -130,7 +137,10 @@ pub(super) fn peek(path: &Path, cluster: &str) -> Result<Loaded, Trouble> {
         Ok(ledger) => Loaded { ledger, warning: None },
         Err(why) => Loaded {
             ledger: Ledger::default(),
-            warning: Some(format!("the state {} cannot be understood ({why}); the next run sets it aside", path.display())),
+            warning: Some(format!(
+                "the state {} cannot be understood ({why}); the next run sets it aside",
+                path.display()
+            )),
         },
     })
 }
@@ -152,7 +162,9 @@ fn read(path: &Path, cluster: &str) -> Result<Result<Ledger, String>, Trouble> {
             "GUARDIAN_CLUSTER (--cluster) gives a cluster whose URLs change one name; each cluster needs its own GUARDIAN_STATE",
         )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Ok(Ledger::default())),
-        Err(error) => Err(Trouble::new(Kind::State, format!("the state {shown} cannot be read: {error}"), FOLDER_HINT)),
+        Err(error) => {
+            Err(Trouble::new(Kind::State, format!("the state {shown} cannot be read: {error}"), FOLDER_HINT))
+        }
     }
 }
 
@@ -195,7 +207,8 @@ mod tests {
         assert_eq!(open(&path).await.unwrap().load().await.unwrap().ledger, some_ledger());
         assert_eq!(peek(&path, "c").unwrap().ledger, some_ledger());
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let mut names: Vec<_> = fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["state.json", "state.json.lock"]);
     }
@@ -220,7 +233,11 @@ mod tests {
         let loaded = open(&path).await.unwrap().load().await.unwrap();
         assert_eq!(loaded.ledger, Ledger::default());
         let warning = loaded.warning.unwrap();
-        let aside = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().path()).find(|p| p.to_string_lossy().contains(".corrupt-")).unwrap();
+        let aside = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .find(|p| p.to_string_lossy().contains(".corrupt-"))
+            .unwrap();
         assert!(warning.contains(&aside.display().to_string()), "{warning}");
         assert_eq!(fs::read_to_string(aside).unwrap(), "{\"version\":1,");
     }

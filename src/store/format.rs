@@ -302,8 +302,13 @@ mod tests {
 
     #[test]
     fn what_is_not_ours_is_refused() {
-        assert!(matches!(parse(&VERSION_1.replace("\"version\":1", "\"version\":2")), Err(Refusal::Newer(2))));
-        assert!(matches!(parse(&VERSION_1.replace("\"cluster\":\"c\"", "\"cluster\":\"d\"")), Err(Refusal::OtherCluster(name)) if name == "d"));
+        assert!(matches!(
+            parse(&VERSION_1.replace("\"version\":1", "\"version\":2")),
+            Err(Refusal::Newer(2))
+        ));
+        assert!(
+            matches!(parse(&VERSION_1.replace("\"cluster\":\"c\"", "\"cluster\":\"d\"")), Err(Refusal::OtherCluster(name)) if name == "d")
+        );
         for (from, to) in [
             ("\"attempts\":2", "\"attempts\":0"),
             ("\"attempts\":2", "\"attempts\":-2"),
@@ -334,26 +339,38 @@ mod tests {
 
     fn any_ledger() -> impl Strategy<Value = Ledger> {
         let time = || any::<u64>().prop_map(Timestamp::from_millis);
-        let streak = move || prop::option::of((any::<u64>(), time()).prop_map(|(runs, since)| Streak { runs, since }));
+        let streak =
+            move || prop::option::of((any::<u64>(), time()).prop_map(|(runs, since)| Streak { runs, since }));
         let text = || prop::option::of("\\PC{0,12}|[\\x00-\\x20\"\\\\]{0,4}".prop_map(Arc::from));
         let attempts = prop::option::of((1u32.., any::<u64>(), time(), time()));
-        let episode = (time(), any::<u64>(), attempts, streak(), any::<(bool, bool)>(), text(), text()).prop_map(
-            |(first_failed_at, first_failed_run, attempts, healthy, (not_found, gave_up), cause, worker)| Episode {
-                first_failed_at,
-                first_failed_run,
-                attempts: attempts.map_or(0, |(count, ..)| count),
-                last_attempt: attempts.map(|(_, run, at, answered)| Attempt { run, at, answered }),
-                healthy,
-                not_found,
-                gave_up,
-                cause,
-                worker,
-            },
-        );
+        let episode = (time(), any::<u64>(), attempts, streak(), any::<(bool, bool)>(), text(), text())
+            .prop_map(
+                |(
+                    first_failed_at,
+                    first_failed_run,
+                    attempts,
+                    healthy,
+                    (not_found, gave_up),
+                    cause,
+                    worker,
+                )| Episode {
+                    first_failed_at,
+                    first_failed_run,
+                    attempts: attempts.map_or(0, |(count, ..)| count),
+                    last_attempt: attempts.map(|(_, run, at, answered)| Attempt { run, at, answered }),
+                    healthy,
+                    not_found,
+                    gave_up,
+                    cause,
+                    worker,
+                },
+            );
         let record = (prop::option::of(episode), streak(), streak())
             .prop_map(|(episode, transition, absent)| Record { episode, transition, absent });
-        let id = ("\\PC{1,8}", any::<Option<u32>>()).prop_map(|(name, task)| InstanceId { connector: name.into(), task });
-        (any::<u64>(), prop::collection::btree_map(id, record, 0..5)).prop_map(|(run, records)| Ledger { run, records })
+        let id = ("\\PC{1,8}", any::<Option<u32>>())
+            .prop_map(|(name, task)| InstanceId { connector: name.into(), task });
+        (any::<u64>(), prop::collection::btree_map(id, record, 0..5))
+            .prop_map(|(run, records)| Ledger { run, records })
     }
 
     proptest! {

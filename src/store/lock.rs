@@ -20,12 +20,15 @@ pub(super) struct Lock {
 /// Takes the lock, waiting for at most `wait`; `None` when another run holds it.
 pub(super) async fn take(path: &Path, wait: Duration) -> io::Result<Option<Lock>> {
     // NFS emulates flock by byte-range locks, which need a file open for writing.
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     let waited_enough = tokio::time::Instant::now().checked_add(wait);
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(Some(Lock { _file: file })),
-            Err(TryLockError::WouldBlock) if waited_enough.is_some_and(|end| tokio::time::Instant::now() >= end) => {
+            Err(TryLockError::WouldBlock)
+                if waited_enough.is_some_and(|end| tokio::time::Instant::now() >= end) =>
+            {
                 return Ok(None);
             }
             Err(TryLockError::WouldBlock) => tokio::time::sleep(AGAIN).await,

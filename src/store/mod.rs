@@ -80,7 +80,11 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// When it cannot be written; then nothing may be sent.
-    fn charge(&mut self, ledger: &Ledger, until: Timestamp) -> impl Future<Output = Result<(), Trouble>> + Send;
+    fn charge(
+        &mut self,
+        ledger: &Ledger,
+        until: Timestamp,
+    ) -> impl Future<Output = Result<(), Trouble>> + Send;
 
     /// Writes the ledger as it is at the end.
     ///

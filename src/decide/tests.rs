@@ -1,0 +1,528 @@
+//! Decisions as values: a small world is built, runs pass over it, and the plan
+//! is read as a whole. Then any history at all: an independent model of the
+//! contract says of every run what may and what must happen.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use insta::assert_snapshot;
+use proptest::prelude::*;
+
+use super::ledger::Ledger;
+use super::model::{InstanceId, Listing, Sighting, State, Timestamp};
+use super::outcome::{Next, Outcome, Outcomes, Row, View};
+use super::plan::{Action, Plan};
+use super::policy::tests::doubling;
+use super::policy::{Pace, Policy};
+use super::select::Filter;
+
+/// A cluster as it is, and guardian's memory of it.
+struct World {
+    connectors: BTreeMap<String, (String, Vec<(u32, String)>)>,
+    ledger: Ledger,
+    policy: Policy,
+    filter: Filter,
+    run: u64,
+    now: Timestamp,
+}
+
+const FIVE_MINUTES: Duration = Duration::from_secs(300);
+
+impl World {
+    fn new() -> Self {
+        Self {
+            connectors: BTreeMap::new(),
+            ledger: Ledger::default(),
+            policy: doubling(),
+            filter: Filter::default(),
+            run: 0,
+            now: Timestamp::from_millis(1_000_000_000),
+        }
+    }
+
+    /// A connector in this state, with tasks in these.
+    fn with(mut self, name: &str, state: &str, tasks: &[&str]) -> Self {
+        self.set(name, state, tasks);
+        self
+    }
+
+    fn set(&mut self, name: &str, state: &str, tasks: &[&str]) {
+        let tasks = (0..).zip(tasks).map(|(id, state)| (id, (*state).to_owned())).collect();
+        self.connectors.insert(name.to_owned(), (state.to_owned(), tasks));
+    }
+
+    fn policy(mut self, change: impl FnOnce(&mut Policy)) -> Self {
+        change(&mut self.policy);
+        self
+    }
+
+    fn listing(&self) -> Listing {
+        let mut listing = Listing::default();
+        for (name, (state, tasks)) in &self.connectors {
+            let own = State::parse(state);
+            listing.connectors.add(Some(&own));
+            if own.is_left_alone() {
+                listing.left_alone.insert(name.as_str().into());
+            }
+            if own == State::Running && tasks.is_empty() {
+                listing.no_tasks.push(name.as_str().into());
+            }
+            let sighting = |id, state: State| Sighting {
+                id,
+                left_alone: own.is_left_alone(),
+                cause: (state == State::Failed).then(|| "a.B: broken".into()),
+                worker: None,
+                state,
+            };
+            listing.sightings.push(sighting(InstanceId::connector(name), own.clone()));
+            for (task, state) in tasks {
+                listing.tasks.add(Some(&State::parse(state)));
+                listing.sightings.push(sighting(InstanceId::task(name, *task), State::parse(state)));
+            }
+        }
+        listing.arrange();
+        listing
+    }
+
+    /// The plan of the next run; nothing is done about it yet.
+    fn plan(&mut self) -> Plan {
+        self.run += 1;
+        self.now = self.now.plus(FIVE_MINUTES);
+        let listing = self.listing();
+        let recovered = self.ledger.observe(&listing, &self.policy, self.run, self.now);
+        Plan::make(listing, &recovered, &self.ledger, &self.policy, &self.filter, self.run, self.now)
+    }
+
+    /// One run in which every restart ends in `outcome`, as a table.
+    fn run_with(&mut self, outcome: &Outcome) -> String {
+        let mut plan = self.plan();
+        plan.note_given_up(&mut self.ledger);
+        let due: Vec<InstanceId> = plan.due().map(|line| line.id.clone()).collect();
+        let charged: Vec<_> = due.iter().map(|id| self.ledger.charge(id, self.run, self.now)).collect();
+        let outcomes: Outcomes = due.into_iter().map(|id| (id, (outcome.clone(), self.now))).collect();
+        plan.settle(&mut self.ledger, &charged, &outcomes, &"unsent".into());
+        self.show(&plan)
+    }
+
+    fn run(&mut self) -> String {
+        self.run_with(&Outcome::Taken)
+    }
+
+    fn show(&self, plan: &Plan) -> String {
+        let mut text = String::new();
+        for line in &plan.lines {
+            let row = Row::new(line, &self.ledger, &self.policy, self.run, self.now, View::Run);
+            let state = line.state.as_ref().map_or("-", State::as_str);
+            let next = match row.next {
+                None => "-".to_owned(),
+                Some(Next::Runs(runs)) => format!("{runs} runs"),
+                Some(Next::At(moment)) => format!("{} s", moment.since(self.now).as_secs()),
+            };
+            text += &format!("{} {state} {} {} next {next}\n", line.id, line.action.as_str(), row.attempts);
+        }
+        for warning in &plan.warnings {
+            text += &format!("! {warning}\n");
+        }
+        text
+    }
+}
+
+#[test]
+fn healthy_noop() {
+    let mut world = World::new().with("orders", "RUNNING", &["RUNNING", "RUNNING"]);
+    assert_eq!(world.run(), "");
+    assert_eq!(world.ledger.records.len(), 0);
+}
+
+#[test]
+fn failed_is_due() {
+    let mut world =
+        World::new().with("orders", "FAILED", &["RUNNING", "FAILED"]).with("pay", "RUNNING", &["FAILED"]);
+    let plan = world.plan();
+    assert_snapshot!(world.show(&plan), @r"
+    orders FAILED due 0 next 0 runs
+    orders/1 FAILED due 0 next 0 runs
+    pay/0 FAILED due 0 next 0 runs
+    ");
+    assert_snapshot!(format!("{:#?}", plan.batches(&world.ledger, true)), @r#"
+    [
+        Batch {
+            connector: "orders",
+            calls: [
+                Together {
+                    connector: "orders",
+                    expected: [
+                        InstanceId {
+                            connector: "orders",
+                            task: None,
+                        },
+                        InstanceId {
+                            connector: "orders",
+                            task: Some(
+                                1,
+                            ),
+                        },
+                    ],
+                },
+            ],
+        },
+        Batch {
+            connector: "pay",
+            calls: [
+                One(
+                    InstanceId {
+                        connector: "pay",
+                        task: Some(
+                            0,
+                        ),
+                    },
+                ),
+            ],
+        },
+    ]
+    "#);
+}
+
+#[test]
+fn restart_wait_recover_forgive() {
+    let mut world = World::new().with("orders", "RUNNING", &["FAILED"]);
+    assert_snapshot!(world.run(), @"orders/0 FAILED restarted 1 next 2 runs");
+    assert_snapshot!(world.run(), @"orders/0 FAILED waiting 1 next 1 runs");
+    assert_snapshot!(world.run(), @"orders/0 FAILED restarted 2 next 4 runs");
+    world.set("orders", "RUNNING", &["RUNNING"]);
+    assert_snapshot!(world.run(), @"orders/0 RUNNING recovered 2 next -");
+    for _ in 0..3 {
+        assert!(!world.ledger.records.is_empty());
+        assert_eq!(world.run(), "");
+    }
+    assert!(world.ledger.records.is_empty(), "the fourth healthy run forgives: its wait was four runs");
+}
+
+#[test]
+fn a_relapse_within_the_wait_climbs_on() {
+    let mut world =
+        World::new().with("orders", "RUNNING", &["FAILED"]).policy(|policy| policy.max_restart = Some(2));
+    world.run();
+    world.set("orders", "RUNNING", &["RUNNING"]);
+    world.run();
+    world.set("orders", "RUNNING", &["FAILED"]);
+    assert_snapshot!(world.run(), @"orders/0 FAILED restarted 2 next -");
+    assert_snapshot!(world.run(), @"orders/0 FAILED gave_up 2 next -");
+    world.policy.max_restart = Some(3);
+    assert_snapshot!(world.run(), @"orders/0 FAILED waiting 2 next 2 runs");
+}
+
+#[test]
+fn paused_and_stopped_are_left_alone() {
+    let mut world = World::new().with("a", "RUNNING", &["FAILED"]).with("b", "STOPPED", &["FAILED"]);
+    assert_snapshot!(world.run(), @r"
+    a/0 FAILED restarted 1 next 2 runs
+    b/0 FAILED parked 0 next -
+    ");
+    let before = world.ledger.records.clone();
+    world.set("a", "PAUSED", &["FAILED", "PAUSED"]);
+    assert_snapshot!(world.run(), @r"
+    a/0 FAILED parked 1 next -
+    b/0 FAILED parked 0 next -
+    ");
+    world.set("a", "STOPPED", &[]);
+    assert_snapshot!(world.run(), @"b/0 FAILED parked 0 next -");
+    assert_eq!(world.ledger.records, before);
+    world.set("a", "RUNNING", &["FAILED"]);
+    assert!(world.run().starts_with("a/0 FAILED restarted 2"), "the wait went on meanwhile");
+}
+
+#[test]
+fn a_failed_connector_with_paused_tasks_is_failed() {
+    let mut world = World::new().with("a", "FAILED", &["PAUSED"]);
+    assert_snapshot!(world.run(), @"a FAILED restarted 1 next 2 runs");
+}
+
+#[test]
+fn in_transition_warns_and_may_count_as_failed() {
+    let mut world = World::new().with("a", "RUNNING", &["UNASSIGNED"]);
+    world.run();
+    assert_snapshot!(world.run(), @"a/0 UNASSIGNED in_transition 0 next -");
+    assert_snapshot!(world.run(), @r"
+    a/0 UNASSIGNED in_transition 0 next -
+    ! in transition for three runs or more (see --stuck-after): a/0
+    ");
+    world.policy.stuck_after = Some(4);
+    assert_snapshot!(world.run(), @"a/0 UNASSIGNED restarted 1 next 2 runs");
+    world.set("a", "RUNNING", &["RUNNING"]);
+    assert_snapshot!(world.run(), @"a/0 RUNNING recovered 1 next -");
+}
+
+#[test]
+fn a_state_of_a_newer_connect_is_in_transition() {
+    let mut world = World::new().with("a", "RUNNING", &["HIBERNATING"]);
+    assert_snapshot!(world.run(), @"a/0 HIBERNATING in_transition 0 next -");
+}
+
+#[test]
+fn running_without_tasks_is_a_warning() {
+    let mut world = World::new().with("a", "RUNNING", &[]);
+    assert_snapshot!(world.run(), @r"
+    a RUNNING no_tasks 0 next -
+    ! RUNNING without a single task: a
+    ");
+}
+
+#[test]
+fn absent_is_neither_healthy_nor_deleted() {
+    let mut world = World::new().with("a", "RUNNING", &["FAILED"]).with("b", "RUNNING", &["RUNNING"]);
+    world.run();
+    world.connectors.remove("a");
+    for _ in 0..11 {
+        assert_eq!(world.run(), "a/0 - absent 1 next -\n");
+    }
+    assert_eq!(world.run(), "", "twelve runs absent: forgotten");
+    assert!(world.ledger.records.is_empty());
+}
+
+#[test]
+fn an_empty_answer_changes_nothing() {
+    let mut world = World::new().with("a", "RUNNING", &["FAILED"]);
+    world.run();
+    let before = world.ledger.records.clone();
+    world.connectors.clear();
+    let shown = world.run();
+    assert_snapshot!(shown, @r"
+    a/0 - absent 1 next -
+    ! Connect lists no connectors, but 1 instances are remembered: it may still be starting; nothing was changed
+    ");
+    (0..40).for_each(|_| assert_eq!(world.run(), shown));
+    assert_eq!(world.ledger.records, before);
+}
+
+#[test]
+fn the_cap_of_a_run_takes_those_with_the_fewest_attempts() {
+    let mut world = World::new().with("a", "RUNNING", &["FAILED"]).policy(|policy| {
+        policy.ratio = 1;
+        policy.max_per_run = Some(2);
+    });
+    world.run();
+    world.set("b", "RUNNING", &["FAILED", "FAILED"]);
+    assert_snapshot!(world.run(), @r"
+    a/0 FAILED deferred 1 next 1 runs
+    b/0 FAILED restarted 1 next 1 runs
+    b/1 FAILED restarted 1 next 1 runs
+    ");
+    world.policy.max_per_run = Some(0);
+    assert!(world.run().lines().all(|line| line.contains("deferred")));
+}
+
+#[test]
+fn excluded_is_shown_and_not_touched() {
+    let mut world = World::new().with("a", "FAILED", &[]).with("b", "RUNNING", &["FAILED", "FAILED"]);
+    world.filter = Filter::new(&[], &["b".to_owned()]);
+    assert_snapshot!(world.run(), @r"
+    a FAILED restarted 1 next 2 runs
+    b/0 FAILED excluded 0 next -
+    b/1 FAILED excluded 0 next -
+    ");
+}
+
+#[test]
+fn one_call_only_where_nothing_else_is_remembered() {
+    let together = |world: &mut World| world.plan().wants_together();
+    assert!(together(&mut World::new().with("a", "RUNNING", &["FAILED", "FAILED", "RUNNING"])));
+    assert!(!together(&mut World::new().with("a", "RUNNING", &["FAILED"])), "one is one call anyway");
+    assert!(!together(&mut World::new().with("a", "RUNNING", &["FAILED", "FAILED", "RESTARTING"])));
+    assert!(!together(&mut World::new().with("a", "RUNNING", &["FAILED", "FAILED", "UNASSIGNED"])));
+    let mut world = World::new().with("a", "RUNNING", &["FAILED", "RUNNING", "RUNNING"]);
+    world.run();
+    world.set("a", "RUNNING", &["RUNNING", "FAILED", "FAILED"]);
+    assert!(
+        !together(&mut world),
+        "task 0 has only just recovered: another failure of it would not be charged"
+    );
+    let mut world = World::new().with("a", "RUNNING", &["FAILED", "FAILED", "RUNNING"]);
+    world.run();
+    world.set("a", "RUNNING", &["FAILED", "FAILED", "FAILED"]);
+    assert!(!together(&mut world), "tasks 0 and 1 wait");
+}
+
+#[test]
+fn what_connect_did_not_take_is_refunded() {
+    let text = || "HTTP".into();
+    for (outcome, shows) in [
+        (Outcome::Taken, "restarted 1 next 2"),
+        (Outcome::FailedAgain(text()), "failed 1 next 2"),
+        (Outcome::NotFound(text()), "gone 0 next 1"),
+        (Outcome::NotNow(text()), "deferred 0 next 1"),
+        (Outcome::NotSent(text()), "deferred 0 next 1"),
+        (Outcome::Unaddressable(text()), "failed 1 next 2"),
+        (Outcome::Refused(text()), "failed 0 next 1"),
+        (Outcome::Unauthorized(text()), "failed 0 next 1"),
+        (Outcome::Unknown(text()), "unknown 1 next 2"),
+    ] {
+        let mut world = World::new().with("a", "FAILED", &[]);
+        assert_eq!(world.run_with(&outcome), format!("a FAILED {shows} runs\n"), "{outcome:?}");
+    }
+    let mut world = World::new().with("a", "FAILED", &[]);
+    world.run_with(&Outcome::NotFound(text()));
+    assert_snapshot!(world.run_with(&Outcome::NotFound(text())), @"a FAILED failed 1 next 2 runs");
+}
+
+#[test]
+fn giving_up_is_news_once() {
+    let mut world = World::new().with("a", "FAILED", &[]).policy(|policy| policy.max_restart = Some(1));
+    world.run();
+    let news = |world: &mut World| world.plan().note_given_up(&mut world.ledger).len();
+    assert_eq!([news(&mut world), news(&mut world)], [1, 0]);
+}
+
+#[test]
+fn a_clock_set_back_prolongs_no_wait() {
+    let mut world = World::new().with("a", "FAILED", &[]).policy(|policy| {
+        policy.pace = Pace::Clock { step: FIVE_MINUTES, cap: None };
+        policy.ratio = 1;
+    });
+    world.now = Timestamp::from_millis(100_000_000_000);
+    world.run();
+    world.now = Timestamp::from_millis(1_000_000_000);
+    assert_snapshot!(world.run(), @"a FAILED waiting 1 next 300 s");
+    assert_snapshot!(world.run(), @"a FAILED restarted 2 next 300 s");
+}
+
+/// What the contract says of one instance, told apart from the code under test:
+/// counted in runs, without any record.
+#[derive(Clone, Debug, Default)]
+struct Expected {
+    attempts: u32,
+    last_attempt: u64,
+    healthy: u64,
+    absent: u64,
+    failing: bool,
+}
+
+impl Expected {
+    fn wait(&self, ratio: u64) -> u64 {
+        (0..self.attempts).fold(1, |wait, _| wait * ratio)
+    }
+
+    fn see(&mut self, state: &str, ratio: u64) {
+        match state {
+            "FAILED" => *self = Self { failing: true, healthy: 0, absent: 0, ..self.clone() },
+            "RUNNING" => {
+                self.absent = 0;
+                self.healthy += u64::from(self.failing);
+                if self.failing && self.healthy >= self.wait(ratio).clamp(2, 288) {
+                    *self = Self::default();
+                }
+            }
+            "absent" => {
+                self.absent += 1;
+                if self.failing && self.absent >= self.wait(ratio).clamp(2, 288).max(12) {
+                    *self = Self::default();
+                }
+            }
+            _ => self.absent = 0,
+        }
+    }
+}
+
+fn any_state() -> impl Strategy<Value = &'static str> {
+    prop_oneof![
+        6 => Just("FAILED"), 6 => Just("RUNNING"), 1 => Just("UNASSIGNED"), 1 => Just("RESTARTING"),
+        1 => Just("PAUSED"), 1 => Just("absent"),
+    ]
+}
+
+/// States that last for a while, as they do.
+fn any_history(runs: usize) -> impl Strategy<Value = Vec<&'static str>> {
+    prop::collection::vec((any_state(), 1usize..30), 1..40).prop_map(move |stretches| {
+        let states = stretches.into_iter().flat_map(|(state, length)| std::iter::repeat_n(state, length));
+        states.cycle().take(runs).collect()
+    })
+}
+
+fn any_outcome() -> impl Strategy<Value = Outcome> {
+    let text = || std::sync::Arc::<str>::from("x");
+    prop_oneof![
+        6 => Just(Outcome::Taken),
+        1 => Just(Outcome::FailedAgain(text())),
+        1 => Just(Outcome::Unknown(text())),
+        1 => Just(Outcome::NotNow(text())),
+        1 => Just(Outcome::NotSent(text())),
+        1 => Just(Outcome::Refused(text())),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// For any history of three tasks over 300 runs: a restart exactly when the
+    /// contract asks for one, never more than allowed in an episode, never of an
+    /// instance that is not failed, never before its time, and not later either.
+    #[test]
+    fn any_history_is_treated_by_the_contract(
+        histories in prop::collection::vec(any_history(300), 3),
+        outcomes in prop::collection::vec(any_outcome(), 300),
+        ratio in 1u64..4,
+        max in 1u32..9,
+    ) {
+        let mut world = World::new().policy(|policy| {
+            policy.ratio = ratio;
+            policy.max_restart = Some(max);
+        });
+        let mut expected = vec![Expected::default(); 3];
+        for (run, outcome) in (1..).zip(&outcomes) {
+            let tasks: Vec<(u32, String)> = (0..).zip(&histories).map(|(id, history)| (id, history[run - 1].to_owned())).filter(|(_, state)| state != "absent").collect();
+            world.connectors.insert("c".to_owned(), ("RUNNING".to_owned(), tasks));
+            let listing = world.listing();
+            world.run += 1;
+            let (run, now) = (run as u64, world.now);
+            let recovered = world.ledger.observe(&listing, &world.policy, run, now);
+            let mut plan = Plan::make(listing, &recovered, &world.ledger, &world.policy, &world.filter, run, now);
+            let mut due = Vec::new();
+            for (id, (expected, history)) in (0u32..).zip(expected.iter_mut().zip(&histories)) {
+                let state = history[world.run as usize - 1];
+                expected.see(state, ratio);
+                let id = InstanceId::task("c", id);
+                let line = plan.lines.iter().find(|line| line.id == id);
+                let is_due = line.is_some_and(|line| line.action == Action::Due);
+                let may = state == "FAILED" && expected.attempts < max
+                    && (expected.attempts == 0 || run >= expected.last_attempt + expected.wait(ratio));
+                prop_assert_eq!(is_due, may, "run {}, {}, {:?}, {:?}", run, id, expected, line);
+                prop_assert_eq!(world.ledger.episode(&id).is_some(), expected.failing, "run {} {}", run, id);
+                if is_due {
+                    due.push(id);
+                }
+            }
+            let charged: Vec<_> = due.iter().map(|id| world.ledger.charge(id, run, now)).collect();
+            let results: Outcomes = due.iter().map(|id| (id.clone(), (outcome.clone(), now))).collect();
+            plan.settle(&mut world.ledger, &charged, &results, &"unsent".into());
+            let counts = matches!(outcome, Outcome::Taken | Outcome::FailedAgain(_) | Outcome::Unknown(_));
+            for id in due.iter().filter(|_| counts) {
+                let expected = &mut expected[id.task.unwrap() as usize];
+                expected.attempts += 1;
+                expected.last_attempt = run;
+                prop_assert!(expected.attempts <= max);
+            }
+            for (id, expected) in (0..).zip(&expected) {
+                let attempts = world.ledger.episode(&InstanceId::task("c", id)).map_or(0, |episode| episode.attempts);
+                prop_assert_eq!(attempts, expected.attempts);
+            }
+        }
+    }
+
+    /// Whatever one connector does, the record of another stays as it is.
+    #[test]
+    fn other_records_are_untouched(history in any_history(60)) {
+        let mut world = World::new().with("still", "RUNNING", &["FAILED"]);
+        world.run();
+        world.set("still", "PAUSED", &["FAILED"]);
+        let still = world.ledger.records.clone();
+        for state in history {
+            world.connectors.remove("c");
+            if state != "absent" {
+                world.set("c", "RUNNING", &[state, "FAILED"]);
+            }
+            world.run();
+            let now: Vec<_> = world.ledger.records.iter().filter(|(id, _)| &*id.connector == "still").collect();
+            prop_assert_eq!(now, still.iter().collect::<Vec<_>>());
+        }
+    }
+}

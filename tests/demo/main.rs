@@ -1,0 +1,111 @@
+//! The newcomer's first look: a stand-in for Kafka Connect with a few failing
+//! connectors, and the real program run against it a number of times, as cron
+//! would. It needs nothing but this repository: the example is the program too,
+//! when it is started with `AS_GUARDIAN` set. It must not show anything that
+//! the program did not print.
+
+#![allow(
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    reason = "the stand-in is test code, and the demo talks to a person"
+)]
+
+#[path = "../sim/mod.rs"]
+mod sim;
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use sim::{Connect, Failure, Profile};
+
+/// Set for the processes that are guardian.
+const AS_GUARDIAN: &str = "DEMO_AS_GUARDIAN";
+
+fn main() -> ExitCode {
+    if std::env::var_os(AS_GUARDIAN).is_some() {
+        return connector_guardian::main(std::env::args_os().collect(), std::env::vars_os());
+    }
+    let connect = failing_cluster();
+    let folder = std::env::temp_dir().join(format!("guardian-demo-{}", std::process::id()));
+    let state = folder.join("state.json");
+    println!("A stand-in for Kafka Connect with four connectors listens on {}.", connect.url());
+    println!("guardian runs against it as cron would, with EXPONENTIAL_RATIO=2 and MAX_RESTART=3.");
+
+    tell("orders-sink/1 and clicks-sink have just failed; audit-source is paused, with a failed task.");
+    guardian(&connect, &state, &["run", "--once"]);
+    tell(
+        "Five minutes later: orders-sink/1 is well again. clicks-sink is not; its next restart is not due yet.",
+    );
+    guardian(&connect, &state, &["run", "--once"]);
+    tell("Every run waits longer: restarts come at runs 0, 2, 6, ... of a failure. Runs 3 to 7, in short:");
+    for _ in 3..=7 {
+        guardian(&connect, &state, &["run", "--once", "--quiet"]);
+    }
+    tell("MAX_RESTART restarts did not help clicks-sink: from now on it is left to a person.");
+    guardian(&connect, &state, &["run", "--once"]);
+    tell(
+        "The person looks, repairs the database, tells guardian to start afresh, and does not wait for cron:",
+    );
+    guardian(&connect, &state, &["status"]);
+    connect.heal("clicks-sink", None);
+    guardian(&connect, &state, &["reset", "clicks-sink"]);
+    guardian(&connect, &state, &["run", "--once"]);
+    guardian(&connect, &state, &["run", "--once"]);
+
+    println!("\nWhat Connect was asked to restart, in order: {}", connect.restarts().join(", "));
+    let _ = std::fs::remove_dir_all(folder);
+    ExitCode::SUCCESS
+}
+
+/// Four connectors: one healthy, one whose task heals with its first restart,
+/// one that never heals by itself, and one that somebody has paused.
+fn failing_cluster() -> Connect {
+    let connect = Connect::start(Profile::V3_9);
+    connect.connector("users-source").tasks(2);
+    connect.connector("orders-sink").tasks(3);
+    connect.connector("clicks-sink").tasks(1);
+    connect.connector("audit-source").tasks(1);
+    let timeout = Failure::healing_after(1).caused_by("java.net.SocketTimeoutException: Read timed out");
+    connect.fail_task("orders-sink", 1, timeout);
+    let database =
+        "java.sql.SQLException: password authentication failed for jdbc:postgresql://app:hunter2@db/clicks";
+    connect.fail_connector("clicks-sink", Failure::always().caused_by(database));
+    connect.fail_task(
+        "audit-source",
+        0,
+        Failure::always().caused_by("java.io.IOException: No space left on device"),
+    );
+    connect.pause("audit-source");
+    connect
+}
+
+fn tell(text: &str) {
+    println!("\n== {text}");
+}
+
+fn guardian(connect: &Connect, state: &Path, arguments: &[&str]) {
+    println!("$ guardian {}", arguments.join(" "));
+    let program = std::env::current_exe().expect("this program has a path");
+    let status = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(
+            std::env::vars_os().filter(|(name, _)| name == "TERM" || name == "NO_COLOR" || name == "COLUMNS"),
+        )
+        .env(AS_GUARDIAN, "1")
+        .env("KAFKA_CONNECT_URL", connect.url())
+        .env("GUARDIAN_CLUSTER", "demo")
+        .env("GUARDIAN_STATE", state)
+        .env("GUARDIAN_SETTLE", "0s")
+        .env("EXPONENTIAL_RATIO", "2")
+        .env("MAX_RESTART", "3")
+        .env("LOG_LEVEL", "warn")
+        .status()
+        .expect("the program starts");
+    assert!(status.success(), "guardian exited with {status}");
+}

@@ -1,0 +1,24 @@
+//! The integration tests: the real program, as a process, against a simulated
+//! Kafka Connect that can stall, cut, reset and refuse. One binary, because
+//! linking a dozen takes longer than running them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::print_stderr,
+    reason = "a test says what is wrong by failing"
+)]
+
+#[path = "../sim/mod.rs"]
+mod sim;
+#[path = "../sim/selftest.rs"]
+mod sim_selftest;
+mod support;
+
+mod run;
+mod simulation;
+mod tidy;

@@ -1,0 +1,480 @@
+//! The real run logic over a virtual cluster, by a seed: random failures and
+//! healings, rebalances, lost answers, deaths of guardian at any point, clock
+//! jumps in both directions. After every run the contract's invariants are
+//! checked against what the cluster saw. A failing seed is printed;
+//! `GUARDIAN_SEED=N cargo test --locked --test it simulation` replays it alone.
+//! Time is virtual (tokio's paused clock), so that ten thousand runs take
+//! seconds.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use connector_guardian::commands::Clock;
+use connector_guardian::commands::run::{Cluster, Orders, Ran, one_run};
+use connector_guardian::connect::{self, Remembered, Reply};
+use connector_guardian::decide::ledger::{Episode, Ledger};
+use connector_guardian::decide::model::{InstanceId, Listing, Sighting, State, Timestamp};
+use connector_guardian::decide::outcome::Outcome;
+use connector_guardian::decide::plan::Call;
+use connector_guardian::decide::policy::{Pace, Policy};
+use connector_guardian::decide::select::Filter;
+use connector_guardian::store::{self, Loaded, Store};
+
+const SEEDS: u64 = 60;
+const RUNS: u64 = 200;
+
+/// SplitMix64: a few lines, and the same numbers on every machine.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, sides: u64) -> u64 {
+        self.roll() % sides
+    }
+
+    fn one_in(&mut self, sides: u64) -> bool {
+        self.below(sides) == 0
+    }
+
+    fn between(&mut self, low: u64, high: u64) -> u64 {
+        low + self.below(high - low)
+    }
+}
+
+/// One instance as it really is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Truth {
+    Running,
+    Failed,
+    Restarting { then_fails: bool },
+    Unassigned,
+}
+
+#[derive(Debug, Default)]
+struct Connector {
+    paused: bool,
+    deleted: bool,
+    instances: BTreeMap<Option<u32>, Truth>,
+}
+
+/// The cluster, guardian's disk, and what a referee writes down.
+struct World {
+    dice: Dice,
+    connectors: BTreeMap<String, Connector>,
+    rebalancing: bool,
+    unreachable: bool,
+    understands_745: bool,
+    /// Interactions until guardian dies; `None` lets it live.
+    dies_after: Option<u64>,
+    disk: Ledger,
+    /// Restarts of each instance since guardian first could have seen it failed
+    /// in its present episode; the referee's count, not guardian's.
+    restarts: BTreeMap<InstanceId, u32>,
+    /// Those of the present run.
+    restarted_now: Vec<InstanceId>,
+    breaches: Vec<String>,
+}
+
+type Shared = Arc<Mutex<World>>;
+
+/// Every touch of the outside world goes through here: guardian may die before
+/// it. A dead guardian simply never goes on.
+async fn touch(world: &Shared) {
+    let dead = {
+        let mut world = world.lock().unwrap();
+        match &mut world.dies_after {
+            Some(0) => true,
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        }
+    };
+    if dead {
+        std::future::pending::<()>().await;
+    }
+}
+
+struct Virtual(Shared);
+
+impl Cluster for Virtual {
+    async fn listing(&self, _: &Remembered) -> Result<Listing, connect::Trouble> {
+        touch(&self.0).await;
+        let world = self.0.lock().unwrap();
+        if world.unreachable {
+            let message = "away".to_owned();
+            return Err(connect::Trouble { kind: connect::Kind::Unreachable, message, hint: None });
+        }
+        Ok(world.listing())
+    }
+
+    async fn can_restart_together(&self) -> bool {
+        touch(&self.0).await;
+        self.0.lock().unwrap().understands_745
+    }
+
+    async fn restart(&self, call: &Call) -> Reply {
+        touch(&self.0).await;
+        let (reply, delay, answer_lost) = {
+            let mut world = self.0.lock().unwrap();
+            let reply = world.restart(call);
+            (reply, world.dice.below(3000), world.dice.one_in(12))
+        };
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        touch(&self.0).await;
+        match reply {
+            Reply::Done(outcomes) if answer_lost => {
+                let unknown = |(id, _)| (id, Outcome::Unknown("the answer was lost".into()));
+                Reply::Done(outcomes.into_iter().map(unknown).collect())
+            }
+            reply => reply,
+        }
+    }
+}
+
+struct Disk(Shared);
+
+impl Disk {
+    async fn save(&self, ledger: &Ledger) -> Result<(), store::Trouble> {
+        touch(&self.0).await;
+        let full = {
+            let mut world = self.0.lock().unwrap();
+            let full = world.dice.one_in(40);
+            if !full {
+                world.disk = ledger.clone();
+            }
+            full
+        };
+        touch(&self.0).await;
+        if full {
+            let message = "no space left".to_owned();
+            return Err(store::Trouble { kind: store::Kind::State, message, hint: None });
+        }
+        Ok(())
+    }
+}
+
+impl Store for Disk {
+    async fn load(&mut self) -> Result<Loaded, store::Trouble> {
+        touch(&self.0).await;
+        Ok(Loaded { ledger: self.0.lock().unwrap().disk.clone(), warning: None })
+    }
+
+    async fn charge(&mut self, ledger: &Ledger, _: Timestamp) -> Result<(), store::Trouble> {
+        self.save(ledger).await
+    }
+
+    async fn settle(&mut self, ledger: &Ledger) -> Result<(), store::Trouble> {
+        self.save(ledger).await
+    }
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut dice = Dice(seed);
+        let mut connectors = BTreeMap::new();
+        for number in 0..dice.between(1, 5) {
+            let tasks = u32::try_from(dice.between(0, 5)).unwrap();
+            let ids = std::iter::once(None).chain((0..tasks).map(Some));
+            let instances = ids.map(|id| (id, Truth::Running)).collect();
+            connectors.insert(format!("c{number}"), Connector { instances, ..Connector::default() });
+        }
+        let understands_745 = !dice.one_in(3);
+        Self {
+            dice,
+            connectors,
+            rebalancing: false,
+            unreachable: false,
+            understands_745,
+            dies_after: None,
+            disk: Ledger::default(),
+            restarts: BTreeMap::new(),
+            restarted_now: Vec::new(),
+            breaches: Vec::new(),
+        }
+    }
+
+    /// What happens between two runs.
+    fn live(&mut self) {
+        let dice = &mut self.dice;
+        self.unreachable = dice.one_in(25);
+        self.rebalancing = dice.one_in(12);
+        for connector in self.connectors.values_mut() {
+            if dice.one_in(40) {
+                connector.paused = !connector.paused;
+            }
+            if dice.one_in(60) {
+                connector.deleted = !connector.deleted;
+            }
+            for truth in connector.instances.values_mut() {
+                *truth = match &*truth {
+                    Truth::Restarting { then_fails: true } => Truth::Failed,
+                    Truth::Restarting { then_fails: false } => Truth::Running,
+                    Truth::Running if dice.one_in(15) => Truth::Failed,
+                    Truth::Running if dice.one_in(80) => Truth::Unassigned,
+                    // A reassignment heals without any call.
+                    Truth::Failed if dice.one_in(40) => Truth::Running,
+                    Truth::Unassigned if dice.one_in(5) => Truth::Running,
+                    same => same.clone(),
+                };
+            }
+        }
+    }
+
+    fn listing(&self) -> Listing {
+        let mut listing = Listing::default();
+        for (name, connector) in self.connectors.iter().filter(|(_, connector)| !connector.deleted) {
+            for (task, truth) in &connector.instances {
+                let state = connector.shown(*task, truth);
+                let counts = if task.is_some() { &mut listing.tasks } else { &mut listing.connectors };
+                counts.add(Some(&state));
+                let id = InstanceId { connector: name.as_str().into(), task: *task };
+                let left_alone = connector.paused;
+                listing.sightings.push(Sighting { id, state, left_alone, cause: None, worker: None });
+            }
+            if connector.paused {
+                listing.left_alone.insert(name.as_str().into());
+            }
+        }
+        listing.arrange();
+        listing
+    }
+
+    fn restart(&mut self, call: &Call) -> Reply {
+        let (name, ids) = match call {
+            Call::Together { connector, expected } => (Arc::clone(connector), expected.clone()),
+            Call::One(id) => (Arc::clone(&id.connector), vec![id.clone()]),
+        };
+        let all =
+            |outcome: Outcome| Reply::Done(ids.iter().map(|id| (id.clone(), outcome.clone())).collect());
+        if self.unreachable || self.dice.one_in(40) {
+            return all(Outcome::NotSent("refused".into()));
+        }
+        if self.rebalancing && self.dice.one_in(2) {
+            return Reply::NotNow("rebalance".into());
+        }
+        if self.dice.one_in(50) {
+            return all(Outcome::Refused("405".into()));
+        }
+        let Some(connector) = self.connectors.get(&*name).filter(|connector| !connector.deleted) else {
+            return all(Outcome::NotFound("404".into()));
+        };
+        if connector.paused {
+            self.breaches.push(format!("{name} is paused and was asked to restart"));
+        }
+        match call {
+            Call::One(id) => {
+                self.do_restart(id);
+                all(Outcome::Taken)
+            }
+            Call::Together { .. } if !self.understands_745 => {
+                self.breaches.push(format!("{name}: KIP-745 on a Connect that cannot"));
+                Reply::ConnectorOnly
+            }
+            Call::Together { .. } => {
+                let failed = self.failed_of(&name);
+                failed.iter().for_each(|id| self.do_restart(id));
+                let outcome = |id: &InstanceId| {
+                    if failed.contains(id) { Outcome::Taken } else { Outcome::NotNow("left out".into()) }
+                };
+                Reply::Done(ids.iter().map(|id| (id.clone(), outcome(id))).collect())
+            }
+        }
+    }
+
+    fn failed_of(&self, name: &Arc<str>) -> Vec<InstanceId> {
+        let instances = self.connectors.get(&**name).map(|connector| &connector.instances);
+        let failed = instances.into_iter().flatten().filter(|(_, truth)| **truth == Truth::Failed);
+        failed.map(|(task, _)| InstanceId { connector: Arc::clone(name), task: *task }).collect()
+    }
+
+    fn do_restart(&mut self, id: &InstanceId) {
+        let then_fails = !self.dice.one_in(3);
+        let Some(connector) = self.connectors.get_mut(&*id.connector) else { return };
+        let Some(truth) = connector.instances.get_mut(&id.task) else { return };
+        if *truth != Truth::Failed {
+            self.breaches.push(format!("{id} was restarted while {truth:?}"));
+        }
+        *truth = Truth::Restarting { then_fails };
+        *self.restarts.entry(id.clone()).or_default() += 1;
+        self.restarted_now.push(id.clone());
+    }
+
+    /// The contract, seen from outside, after a run that ended or died.
+    fn check(&mut self, policy: &Policy, before: &Ledger, started: Timestamp, ran: Option<&Ran>) {
+        let after = self.disk.clone();
+        for id in std::mem::take(&mut self.restarted_now) {
+            if let Some(was) = before.episode(&id)
+                && let Some(early) = too_early(was, policy, before.run + 1, started)
+            {
+                self.breaches.push(format!("{id} was restarted {early} too early"));
+            }
+        }
+        // An episode that is no longer remembered is over.
+        self.restarts.retain(|id, _| after.episode(id).is_some());
+        for (id, restarts) in &self.restarts {
+            if policy.limit().is_some_and(|limit| *restarts > limit) {
+                self.breaches.push(format!("{id} got {restarts} restarts in one episode"));
+            }
+            let charged = after.episode(id).map_or(0, |episode| episode.attempts);
+            if charged < *restarts {
+                self.breaches.push(format!("{id} got {restarts} restarts, only {charged} are remembered"));
+            }
+        }
+        for (id, record) in &before.records {
+            let (Some(was), Some(is)) = (&record.episode, after.episode(id)) else { continue };
+            if is.attempts > was.attempts + 1 {
+                self.breaches.push(format!("{id} was charged {} at once", is.attempts - was.attempts));
+            }
+        }
+        let (ended_well, run) = (ran.is_some_and(|ran| ran.failure.is_none()), after.run);
+        if ended_well && run > before.run + 1 {
+            self.breaches.push(format!("run {} followed run {}", run, before.run));
+        }
+    }
+}
+
+/// How much too early an attempt in this run is, by the formula of the contract.
+fn too_early(was: &Episode, policy: &Policy, run: u64, started: Timestamp) -> Option<String> {
+    let last = was.last_attempt?;
+    let factor = (0..was.attempts).fold(1_u64, |factor, _| factor.saturating_mul(policy.ratio));
+    // A clock that was set back: the attempt counts as made now.
+    let since = started.since(last.at.min(started));
+    if since < policy.settle && last.at <= started {
+        return Some(format!("{since:?} after the last attempt"));
+    }
+    match policy.pace {
+        Pace::Runs { cap } => {
+            let due = last.run.saturating_add(factor.min(cap.unwrap_or(u64::MAX)));
+            (run < due).then(|| format!("{} runs", due - run))
+        }
+        Pace::Clock { step, cap } => {
+            let wait = step
+                .saturating_mul(u32::try_from(factor).unwrap_or(u32::MAX))
+                .min(cap.unwrap_or(Duration::MAX));
+            let wait = wait.saturating_sub(step / 10);
+            (since < wait).then(|| format!("{:?}", wait - since))
+        }
+    }
+}
+
+impl Connector {
+    fn shown(&self, task: Option<u32>, truth: &Truth) -> State {
+        match truth {
+            Truth::Running if self.paused => State::Paused,
+            _ if self.paused && task.is_none() => State::Paused,
+            Truth::Running => State::Running,
+            Truth::Failed => State::Failed,
+            Truth::Restarting { .. } => State::Restarting,
+            Truth::Unassigned => State::Unassigned,
+        }
+    }
+}
+
+fn any_policy(dice: &mut Dice) -> Policy {
+    let minutes = |count: u64| Duration::from_secs(60 * count);
+    let pace = match dice.below(4) {
+        0 => Pace::Clock { step: minutes(5), cap: None },
+        1 => Pace::Clock { step: minutes(1), cap: Some(minutes(30)) },
+        2 => Pace::Runs { cap: Some(dice.between(1, 20)) },
+        _ => Pace::Runs { cap: None },
+    };
+    Policy {
+        backoff: true,
+        max_restart: (!dice.one_in(10)).then(|| u32::try_from(dice.between(1, 6)).unwrap()),
+        ratio: dice.between(1, 4),
+        pace,
+        settle: Duration::from_secs(dice.between(0, 60)),
+        stuck_after: None,
+        max_per_run: dice.one_in(3).then(|| dice.below(4)),
+    }
+}
+
+/// Plays one seed; returns the breaches of the contract and how many runs there were.
+async fn play(seed: u64) -> (Vec<String>, u64) {
+    let world = Arc::new(Mutex::new(World::new(seed)));
+    let mut dice = Dice(seed ^ 0x5eed);
+    let policy = any_policy(&mut dice);
+    let filter = Filter::default();
+    let time = Arc::new(AtomicU64::new(1_800_000_000_000));
+    let clock: Clock = {
+        let (time, started) = (Arc::clone(&time), tokio::time::Instant::now());
+        Arc::new(move || {
+            let passed = u64::try_from(started.elapsed().as_millis()).unwrap();
+            Timestamp::from_millis(time.load(Ordering::SeqCst) + passed)
+        })
+    };
+    for run in 1..=RUNS {
+        {
+            let mut world = world.lock().unwrap();
+            world.live();
+            world.dies_after = dice.one_in(4).then(|| dice.below(14));
+        }
+        let (before, started) = (world.lock().unwrap().disk.clone(), clock());
+        let ran = one_virtual_run(&world, &policy, &filter, &clock, dice.one_in(15)).await;
+        let mut world = world.lock().unwrap();
+        world.check(&policy, &before, started, ran.as_ref());
+        if !world.breaches.is_empty() {
+            let breaches = std::mem::take(&mut world.breaches);
+            return (breaches.into_iter().map(|text| format!("run {run}: {text}")).collect(), run);
+        }
+        // Cron's five minutes, or a clock that jumps: a day on, an hour back.
+        let passed = match dice.below(20) {
+            0 => 86_400_000,
+            1 => return_to(&time, 3_600_000),
+            2 => 1000,
+            _ => 300_000 + dice.below(2000),
+        };
+        time.fetch_add(passed, Ordering::SeqCst);
+    }
+    (Vec::new(), RUNS)
+}
+
+fn return_to(time: &AtomicU64, back: u64) -> u64 {
+    time.fetch_sub(back, Ordering::SeqCst);
+    0
+}
+
+/// One run; `None` when guardian died in it.
+async fn one_virtual_run(
+    world: &Shared,
+    policy: &Policy,
+    filter: &Filter,
+    clock: &Clock,
+    short: bool,
+) -> Option<Ran> {
+    let (_sender, mut interrupt) = tokio::sync::watch::channel(None);
+    let deadline = Duration::from_secs(if short { 2 } else { 210 });
+    let orders = Orders { policy, filter, deadline, parallel: 2, dry_run: false };
+    let cluster = Arc::new(Virtual(Arc::clone(world)));
+    let mut disk = Disk(Arc::clone(world));
+    let run = one_run(&cluster, &mut disk, &orders, clock, &mut interrupt);
+    // With the clock paused, whoever waits for ever loses to this limit at once.
+    tokio::time::timeout(Duration::from_secs(3600), run).await.ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_seed_breaks_the_contract() {
+    let seeds: Vec<u64> = match std::env::var("GUARDIAN_SEED") {
+        Ok(seed) => vec![seed.parse().expect("GUARDIAN_SEED is a number")],
+        Err(_) => (1..=SEEDS).collect(),
+    };
+    let asked_for_all = seeds.len() > 1;
+    let mut runs = 0;
+    for seed in seeds {
+        let (breaches, played) = play(seed).await;
+        runs += played;
+        assert!(breaches.is_empty(), "GUARDIAN_SEED={seed} breaks the contract: {breaches:#?}");
+    }
+    assert!(runs >= 10_000 || !asked_for_all, "only {runs} runs were played");
+}

@@ -1,0 +1,292 @@
+//! Scripted answers: which requests they are for, how often, and what they say in place of the normal answer.
+//!
+//! It owns the choice of a rule and the description of an answer. Sending it is the business of `http`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::answers;
+use super::http::{Body, Content, Delivery, Head, Reply, Response};
+use super::rest::Call;
+use super::{Cluster, http};
+
+type Edit = dyn Fn(Vec<u8>) -> Vec<u8> + Send + Sync;
+type Wanted = dyn Fn(&Call, &Head) -> bool + Send + Sync;
+pub type Story = Box<dyn FnMut(&Cluster) + Send>;
+
+/// What goes out in place of, or instead of the plain form of, the normal answer.
+#[derive(Clone)]
+pub struct Answer {
+    /// `None` is what Connect would say.
+    content: Option<Content>,
+    executed: bool,
+    wait: Duration,
+    delivery: Delivery,
+    edit: Option<Arc<Edit>>,
+    headers: Vec<(String, String)>,
+}
+
+impl Answer {
+    /// What Connect would say, to be delayed, edited, cut or dribbled.
+    pub fn normal() -> Self {
+        Self {
+            content: None,
+            executed: false,
+            wait: Duration::ZERO,
+            delivery: Delivery::Whole,
+            edit: None,
+            headers: Vec::new(),
+        }
+    }
+
+    fn http(response: Response) -> Self {
+        Self { content: Some(Content::Http(response)), ..Self::normal() }
+    }
+
+    /// The answer that most likely comes with this status: 401 as the Basic authentication extension words it, 400 as
+    /// Jetty 12 does, an empty 2xx, and Connect's JSON for the others (409 is "rebalance", 500 "Request timed out").
+    pub fn status(status: u16) -> Self {
+        Self::http(match status {
+            200..=299 => answers::empty(status),
+            400 => answers::html(400, "Ambiguous URI path separator"),
+            401 => answers::not_authenticated(),
+            _ => answers::error(status, &answers::usual_message(status)),
+        })
+    }
+
+    /// Connect's own error JSON.
+    pub fn error(status: u16, message: &str) -> Self {
+        Self::http(answers::error(status, message))
+    }
+
+    pub fn json(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self::http(answers::json(status, body))
+    }
+
+    pub fn text(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self::http(answers::text(status, content_type, body))
+    }
+
+    /// An error page as Jetty makes it, or a proxy's page when the status is 200.
+    pub fn html(status: u16, message: &str) -> Self {
+        Self::http(answers::html(status, message))
+    }
+
+    pub fn redirect(status: u16, url: &str) -> Self {
+        Self::http(answers::empty(status)).header("Location", url)
+    }
+
+    /// These very bytes from the status line on (or no HTTP at all), then a close.
+    pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
+        Self { content: Some(Content::Raw(bytes.into())), ..Self::normal() }
+    }
+
+    /// Takes the request and never answers.
+    pub fn hang() -> Self {
+        Self::status(200).delivered(Delivery::Hang)
+    }
+
+    /// RST instead of an answer.
+    pub fn reset() -> Self {
+        Self::status(200).delivered(Delivery::Reset)
+    }
+
+    /// A close instead of an answer.
+    pub fn close() -> Self {
+        Self::status(200).delivered(Delivery::Close)
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Connect does what was asked all the same.
+    pub fn but_executed(self) -> Self {
+        Self { executed: true, ..self }
+    }
+
+    pub fn delayed(self, wait: Duration) -> Self {
+        Self { wait, ..self }
+    }
+
+    /// Changes the body, with a `Content-Length` to match: truncated JSON, invalid UTF-8, odd states.
+    pub fn edited(self, edit: impl Fn(Vec<u8>) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self { edit: Some(Arc::new(edit)), ..self }
+    }
+
+    /// The same for text: every `from` becomes `to`.
+    pub fn replacing(self, from: &str, to: &str) -> Self {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        self.edited(move |body| String::from_utf8_lossy(&body).replace(&from, &to).into_bytes())
+    }
+
+    pub fn chunked(self) -> Self {
+        self.delivered(Delivery::Chunked)
+    }
+
+    /// The whole body is promised, so many bytes of it come, then a clean close.
+    pub fn cut_after(self, bytes: usize) -> Self {
+        self.delivered(Delivery::CutAfter(bytes))
+    }
+
+    /// The same with RST.
+    pub fn reset_after(self, bytes: usize) -> Self {
+        self.delivered(Delivery::ResetAfter(bytes))
+    }
+
+    /// The body byte by byte, this far apart.
+    pub fn byte_every(self, pause: Duration) -> Self {
+        self.delivered(Delivery::ByteEvery(pause))
+    }
+
+    /// After the body this filler for ever: `" "` is JSON that never ends, `","` is none.
+    pub fn then_endlessly(self, filler: &str) -> Self {
+        self.delivered(Delivery::Endless(filler.as_bytes().to_vec()))
+    }
+
+    fn delivered(self, delivery: Delivery) -> Self {
+        Self { delivery, ..self }
+    }
+
+    /// Whether the normal behaviour takes place behind it.
+    pub fn needs_normal(&self) -> bool {
+        self.content.is_none() || self.executed
+    }
+
+    /// Put together with what Connect would have said.
+    pub fn reply(&self, normal: Option<Response>) -> Reply {
+        let (wait, delivery) = (self.wait, self.delivery.clone());
+        let mut response = match self.content.clone() {
+            Some(raw @ Content::Raw(_)) => return Reply { content: raw, wait, delivery },
+            Some(Content::Http(response)) => response,
+            None => normal.unwrap_or_else(|| answers::empty(200)),
+        };
+        if self.edit.is_some() || !matches!(self.delivery, Delivery::Whole) {
+            response.body = Body::Bytes(held(response.body)); // damage is done to bytes
+        }
+        if let (Some(edit), Body::Bytes(body)) = (&self.edit, &mut response.body) {
+            *body = edit(std::mem::take(body));
+        }
+        response.headers.extend(self.headers.clone());
+        Reply { content: Content::Http(response), wait, delivery }
+    }
+}
+
+fn held(body: Body) -> Vec<u8> {
+    match body {
+        Body::Bytes(bytes) => bytes,
+        Body::Stream(write) => {
+            let mut bytes = Vec::new();
+            write(&mut bytes).expect("memory takes everything");
+            bytes
+        }
+    }
+}
+
+impl From<u16> for Answer {
+    fn from(status: u16) -> Self {
+        Self::status(status)
+    }
+}
+
+/// A rule as it is kept: the first that wants a request and is not used up decides.
+pub struct Rule {
+    wanted: Arc<Wanted>,
+    worker: Option<usize>,
+    skip: u32,
+    left: Option<u32>,
+    answer: Answer,
+    story: Option<Story>,
+    pub hits: u32,
+}
+
+impl Rule {
+    pub fn new(wanted: Arc<Wanted>) -> Self {
+        Self { wanted, worker: None, skip: 0, left: None, answer: Answer::normal(), story: None, hits: 0 }
+    }
+}
+
+/// The rule for this request, as its index, its answer, and what is to happen with no lock held.
+pub fn choose(
+    rules: &mut [Rule],
+    worker: usize,
+    call: &Call,
+    head: &Head,
+) -> Option<(usize, Answer, Option<Story>)> {
+    for (index, rule) in rules.iter_mut().enumerate() {
+        let wanted = rule.worker.is_none_or(|only| only == worker)
+            && rule.left != Some(0)
+            && (rule.wanted)(call, head);
+        if !wanted {
+            continue;
+        }
+        if rule.skip > 0 {
+            rule.skip -= 1;
+            continue;
+        }
+        rule.left = rule.left.map(|left| left - 1);
+        rule.hits += 1;
+        return Some((index, rule.answer.clone(), rule.story.take()));
+    }
+    None
+}
+
+/// Gives the story back after it was told.
+pub fn put_back(rules: &mut [Rule], index: usize, story: Story) {
+    if let Some(rule) = rules.get_mut(index) {
+        rule.story = Some(story);
+    }
+}
+
+/// A rule in the making. It is in force from `on_...` on: with nothing more said, it lets everything take its course.
+pub struct Script<'a> {
+    pub(super) cluster: &'a Cluster,
+    pub(super) index: usize,
+}
+
+impl Script<'_> {
+    pub fn answers(self, answer: impl Into<Answer>) -> Self {
+        let answer = answer.into();
+        self.change(|rule| rule.answer = answer)
+    }
+
+    /// Only so often; afterwards the next rule, or normality.
+    pub fn times(self, n: u32) -> Self {
+        self.change(|rule| rule.left = Some(n))
+    }
+
+    /// Not for the first so many.
+    pub fn after(self, n: u32) -> Self {
+        self.change(|rule| rule.skip = n)
+    }
+
+    /// Only at this worker.
+    pub fn at_worker(self, worker: usize) -> Self {
+        self.change(|rule| rule.worker = Some(worker))
+    }
+
+    /// Happens when the request is there and before it is dealt with.
+    pub fn runs(self, story: impl FnMut(&Cluster) + Send + 'static) -> Self {
+        self.change(|rule| rule.story = Some(Box::new(story)))
+    }
+
+    /// What the same requests get once this rule is used up.
+    pub fn then(self, answer: impl Into<Answer>) -> Self {
+        let mut inner = http::lock(&self.cluster.inner);
+        let Rule { wanted, worker, .. } = &inner.rules[self.index];
+        let next = Rule { worker: *worker, answer: answer.into(), ..Rule::new(Arc::clone(wanted)) };
+        inner.rules.push(next);
+        Self { cluster: self.cluster, index: inner.rules.len() - 1 }
+    }
+
+    /// How many requests it has decided.
+    pub fn hits(&self) -> u32 {
+        http::lock(&self.cluster.inner).rules[self.index].hits
+    }
+
+    fn change(self, change: impl FnOnce(&mut Rule)) -> Self {
+        change(&mut http::lock(&self.cluster.inner).rules[self.index]);
+        self
+    }
+}

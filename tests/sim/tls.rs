@@ -1,0 +1,121 @@
+//! Certificates made on the spot: an authority, leaves that are right or wrong in one way each, client certificates.
+//!
+//! It owns certificates and the server's TLS settings. It must not touch the system's trust store or any socket.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    date_time_ymd,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+
+/// A private CA, as a company runs it.
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+/// What is wrong with the worker's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leaf {
+    /// For localhost and 127.0.0.1.
+    Good,
+    /// For `connect.elsewhere.example`.
+    WrongHost,
+    /// Ended in 2021.
+    Expired,
+    /// Begins in 2090.
+    NotYetValid,
+}
+
+/// PEM files, for a client's `--ca-file`, `--cert-file` and `--key-file`.
+pub struct PemFiles {
+    pub ca: PathBuf,
+    pub client_cert: PathBuf,
+    pub client_key: PathBuf,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        Self::named("Simulated Connect CA")
+    }
+
+    pub fn named(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        Self { issuer: CertifiedIssuer::self_signed(params, key).expect("a CA certificate") }
+    }
+
+    pub fn ca_pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    /// Certificate and key of a client that this authority vouches for.
+    pub fn client_pem(&self) -> (String, String) {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "guardian");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a client certificate");
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    /// `ca.pem`, `client.pem` and `client.key` in the folder.
+    pub fn write_pem_files(&self, folder: &Path) -> PemFiles {
+        let (certificate, key) = self.client_pem();
+        let write = |name: &str, text: String| {
+            let path = folder.join(name);
+            fs::write(&path, text).expect("a writable folder");
+            path
+        };
+        PemFiles {
+            ca: write("ca.pem", self.ca_pem()),
+            client_cert: write("client.pem", certificate),
+            client_key: write("client.key", key),
+        }
+    }
+
+    /// With `clients`, only those whom that authority vouches for may speak. Under TLS 1.3 the others learn it only at
+    /// their first read, as from a real worker.
+    pub fn server(&self, leaf: Leaf, clients: Option<&Self>) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let (certificate, key) = self.leaf(leaf);
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .expect("the default TLS versions");
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(clients) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(clients.issuer.der().clone()).expect("a CA certificate");
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+                builder.with_client_cert_verifier(verifier.expect("a verifier"))
+            }
+        };
+        Arc::new(builder.with_single_cert(vec![certificate], key).expect("a certificate with its key"))
+    }
+
+    fn leaf(&self, leaf: Leaf) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        let names = match leaf {
+            Leaf::WrongHost => vec!["connect.elsewhere.example".to_owned()],
+            _ => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+        };
+        let mut params = CertificateParams::new(names).expect("names");
+        params.distinguished_name.push(DnType::CommonName, "worker");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        match leaf {
+            Leaf::Expired => params.not_after = date_time_ymd(2021, 1, 1),
+            Leaf::NotYetValid => params.not_before = date_time_ymd(2090, 1, 1),
+            Leaf::Good | Leaf::WrongHost => {}
+        }
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        (certificate.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).expect("a PKCS #8 key"))
+    }
+}
