@@ -33,7 +33,7 @@ class FakeConnect:
 
             def do_GET(self):
                 connect.requests.append(self.path)
-                connect.headers.append(dict(self.headers))
+                connect.headers.append({k.lower(): v for k, v in self.headers.items()})
                 connect.asked.set()
                 connect._quit.wait(connect.delay)
                 if self.path.split("?")[0].rstrip("/") == "":

@@ -249,7 +249,7 @@ def test_pods_with_a_config_map_share_the_state(tmp_path):
             assert code == 0, said
         state = kube.objects["ConfigMap", "kafka", "connector-guardian-state"]
     assert connect.restarts == ["/connectors/orders-sink/tasks/1/restart"], "the second pod knows of the first one's restart"
-    assert connect.headers[0]["Authorization"] == "Basic Ym9iOnNlY3JldA=="
+    assert connect.headers[0]["authorization"] == "Basic Ym9iOnNlY3JldA=="
     assert json.loads(state["data"]["state.json"])
     assert state["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm", "Helm's labels were kept"
     verbs = {r.split()[0] for r in kube.requests}

@@ -83,7 +83,7 @@ def test_password_from_the_credential_store(machine):
     with FakeConnect({"a": ["RUNNING"]}) as connect:
         settings(machine, "guardian", connect.url, "KAFKA_CONNECT_USER=bob")
         machine("umask 077; echo secret >/etc/credstore/guardian.password; systemctl start guardian.service; rm /etc/credstore/guardian.password")
-    assert connect.headers[0]["Authorization"] == "Basic Ym9iOnNlY3JldA=="
+    assert connect.headers[0]["authorization"] == "Basic Ym9iOnNlY3JldA=="
 
 
 def test_failure_is_a_failed_unit(machine):
@@ -124,4 +124,4 @@ def test_by_hand_with_the_same_state_and_credentials(machine):
         assert machine("guardian-for guardian reset --all", check=False).returncode == 0
         machine("systemctl start guardian.service")
         assert len(connect.restarts) == 2
-    assert {h.get("Authorization") for h in connect.headers} == {"Basic Ym9iOnNlY3JldA=="}
+    assert {h.get("authorization") for h in connect.headers} == {"Basic Ym9iOnNlY3JldA=="}
