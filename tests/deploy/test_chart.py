@@ -51,13 +51,20 @@ def test_lint(helm):
         run(helm, "lint", "--strict", CHART, "-f", values)
 
 
-@pytest.mark.parametrize("values", CI, ids=lambda p: p.stem)
-def test_valid_kubernetes(helm, values, tmp_path):
-    rendered = tmp_path / f"{values.stem}.yaml"
-    rendered.write_text(run(helm, "template", "connector-guardian", CHART, "-n", "kafka", "-f", values).stdout)
-    assert objects(rendered.read_text())
-    for version in KUBERNETES:
-        run("kubernetes-validate", "-k", version, "--strict", "--quiet", rendered)
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    """The folder with every feature file rendered; both helms must agree."""
+    folder = tmp_path_factory.mktemp("rendered")
+    for values in CI:
+        texts = [run(h, "template", "connector-guardian", CHART, "-n", "kafka", "-f", values).stdout for h in helms()]
+        assert objects(texts[0]) == objects(texts[1]) != {}
+        (folder / values.name).write_text(texts[0])
+    return folder
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_valid_kubernetes(version, rendered):
+    run("kubernetes-validate", "-k", version, "--strict", "--quiet", *rendered.iterdir())
 
 
 def test_yaml_is_clean():
@@ -66,23 +73,21 @@ def test_yaml_is_clean():
         CHART / "values.yaml", CHART / "Chart.yaml", CHART / "ci")  # fmt: skip
 
 
-def test_hardening(tmp_path):
+def test_hardening(rendered, tmp_path):
     """checkov, less what does not fit a job of seconds. Each exception has its reason."""
     exceptions = {
         "CKV_K8S_8": "no liveness probe: the pod of `helm test` ends by itself",
         "CKV_K8S_9": "no readiness probe: the same",
         "CKV_K8S_11": "no CPU limit on purpose: throttling",
         "CKV_K8S_15": "IfNotPresent: tags of releases do not move",
+        "CKV_K8S_35": "extraEnv is the user's",
         "CKV_K8S_38": "the token is how the state is kept; state.type pvc has none",
         "CKV_K8S_43": "image.digest is a value",
-        "CKV_K8S_35": "extraEnv is the user's",
         "CKV2_K8S_6": "networkPolicy.enabled is a value",
     }
-    for values in CI:
-        if values.stem in ("openshift",):  # OpenShift sets the user, which checkov cannot know
-            continue
-        rendered = tmp_path / f"{values.stem}.yaml"
-        rendered.write_text(run(helms()[-1], "template", "connector-guardian", CHART, "-n", "kafka", "-f", values).stdout)
+    for file in rendered.iterdir():
+        if file.stem != "openshift":  # OpenShift sets the user, which checkov cannot know
+            (tmp_path / file.name).write_text(file.read_text())
     run("checkov", "-d", tmp_path, "--framework", "kubernetes", "--quiet", "--compact", "--skip-download",
         "--skip-check", ",".join(exceptions))  # fmt: skip
 
