@@ -19,6 +19,7 @@ mod sim;
 mod sim_selftest;
 mod support;
 
+mod readme;
 mod run;
 mod simulation;
 mod tidy;

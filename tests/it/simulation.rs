@@ -25,7 +25,7 @@ use connector_guardian::store::{self, Loaded, Store};
 const SEEDS: u64 = 60;
 const RUNS: u64 = 200;
 
-/// SplitMix64: a few lines, and the same numbers on every machine.
+/// The `SplitMix64` generator: a few lines, and the same numbers on every machine.
 struct Dice(u64);
 
 impl Dice {
@@ -283,7 +283,9 @@ impl World {
             }
             Call::Together { .. } => {
                 let failed = self.failed_of(&name);
-                failed.iter().for_each(|id| self.do_restart(id));
+                for id in &failed {
+                    self.do_restart(id);
+                }
                 let outcome = |id: &InstanceId| {
                     if failed.contains(id) { Outcome::Taken } else { Outcome::NotNow("left out".into()) }
                 };
@@ -363,7 +365,7 @@ fn too_early(was: &Episode, policy: &Policy, run: u64, started: Timestamp) -> Op
                 .saturating_mul(u32::try_from(factor).unwrap_or(u32::MAX))
                 .min(cap.unwrap_or(Duration::MAX));
             let wait = wait.saturating_sub(step / 10);
-            (since < wait).then(|| format!("{:?}", wait - since))
+            (since < wait).then(|| format!("{:?}", wait.saturating_sub(since)))
         }
     }
 }

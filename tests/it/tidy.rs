@@ -464,13 +464,15 @@ fn items(list: &serde_json::Value) -> impl Iterator<Item = &serde_json::Value> {
     list.as_array().map(Vec::as_slice).unwrap_or_default().iter()
 }
 
-/// Every dependency has its reason, beside it or in the comment right above, and lists the features that it takes
-/// where leaving them out would take whatever the crate calls its default.
+/// Every dependency has its reason, beside it, in the comment right above, or above its kin (`serde`, `serde_json`);
+/// and it lists the features that it takes where leaving them out would take whatever the crate calls its default.
 fn unexplained(manifest: &File, with_defaults: &[String]) -> Vec<Breach> {
     let mut breaches = Vec::new();
     let mut within = false;
     let mut above = false;
     let mut open: Option<Entry> = None;
+    // The first letters of the entry right above, when that has its reason.
+    let mut kin: Option<String> = None;
     for (line, text) in numbered(&manifest.text) {
         let (code, comment) = split_comment(text);
         let code = code.trim();
@@ -489,9 +491,15 @@ fn unexplained(manifest: &File, with_defaults: &[String]) -> Vec<Breach> {
             open = Some(Entry { line, code: code.to_string(), reason: above || comment });
         }
         above = code.is_empty() && comment;
+        if code.is_empty() {
+            kin = None;
+        }
         if let Some(entry) = open.take_if(|entry| entry.complete()) {
             let name = entry.code.split(['=', '.']).next().unwrap_or("").trim().trim_matches('"').to_string();
-            if !entry.reason {
+            let family: String = name.chars().take(4).collect();
+            if entry.reason || kin.as_ref() == Some(&family) {
+                kin = Some(family);
+            } else {
                 breaches.push(manifest.breach(entry.line, format!("`{name}` has no reason beside it")));
             }
             let settings: String = entry.code.split_whitespace().collect();
@@ -654,8 +662,8 @@ mod tests { use super::*; use super::super::model; use proptest::prelude::*; }
             ["1: `report` may not name `super::super::config`"]
         );
         assert_eq!(
-            broken("src/report/text.rs", "fn f() -> crate::exit::Code {}"),
-            ["1: `report` may not name `crate::exit::Code`"]
+            broken("src/report/text.rs", "fn f() -> crate::signal::Interrupt {}"),
+            ["1: `report` may not name `crate::signal::Interrupt`"]
         );
         assert_eq!(
             broken("src/http/mod.rs", "use crate::decide::model;"),
@@ -745,6 +753,9 @@ tokio = { version = "1", default-features = false, features = [
 ] }
 humantime = "2" # durations as people write them
 a = { version = "1#2" } # why
+# the state file
+serde = "1"
+serde_json = "1"
 [dev-dependencies]
 insta = { version = "1", default-features=false } # plans as values
 [lints.rust]
@@ -752,6 +763,10 @@ unsafe_code = "forbid"
 "#;
         assert_eq!(told(fine), [""; 0]);
         assert_eq!(told("[dependencies]\nhumantime = \"2\""), ["2: `humantime` has no reason beside it"]);
+        assert_eq!(
+            told("[dependencies]\n# state\nserde = \"1\"\nring = \"1\""),
+            ["4: `ring` has no reason beside it"]
+        );
         assert_eq!(told("[dependencies]\nhumantime = \"2\" #"), ["2: `humantime` has no reason beside it"]);
         assert_eq!(
             told("[dependencies]\n# why not\n\nhumantime = \"2#3\""),
