@@ -55,7 +55,7 @@ def test_compose_is_understood():
     plain = yaml.safe_load(run("podman-compose", "-f", DEPLOY / "docker-compose.yaml", "config").stdout)
     assert set(plain["services"]) == {"guardian"}
     demo = yaml.safe_load(run("podman-compose", "-f", DEPLOY / "docker-compose.yaml", "--profile", "demo", "config").stdout)
-    assert set(demo["services"]) == {"guardian", "kafka", "connect", "demo-connector"}
+    assert set(demo["services"]) == {"guardian", "kafka", "connect"}
 
 
 def test_compose_guardian(compose):
@@ -78,13 +78,14 @@ def test_compose_guardian(compose):
 def test_compose_demo_stays_out_unless_asked_for(compose):
     for name, service in compose["services"].items():
         assert (service.get("profiles") == ["demo"]) is (name != "guardian")
-    assert compose["services"]["guardian"]["depends_on"]["demo-connector"]["required"] is False
+    assert compose["services"]["guardian"]["depends_on"]["connect"]["required"] is False
 
 
-def test_compose_demo_config_is_json(compose):
-    script = compose["services"]["demo-connector"]["command"][2].replace("$$", "$")
-    config = json.loads(re.search(r"config='(.+)'", script).group(1))
-    assert config["connector.class"] == "FileStreamSink"
+def test_compose_demo_script(compose, tmp_path):
+    script = compose["services"]["connect"]["command"][2].replace("$$", "$")
+    assert json.loads(re.search(r"sink='(.+)'", script).group(1))["connector.class"] == "FileStreamSink"
+    (tmp_path / "script").write_text("#!/bin/bash\n" + script)
+    run("shellcheck", tmp_path / "script")
 
 
 # --- systemd ---
