@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Writes the table of values in the chart's README from the `# --` comments of values.yaml. A test holds the two equal."""
 
 import json

@@ -402,7 +402,7 @@ def test_schema_knows_every_value_and_no_other():
 
 
 def test_readme_is_made_from_the_values():
-    assert chart_readme.current() == chart_readme.wanted(), "run tests/deploy/chart_readme.py"
+    assert chart_readme.current() == chart_readme.wanted(), "run python3 tests/deploy/chart_readme.py (it needs PyYAML)"
 
 
 def test_versions_agree():
