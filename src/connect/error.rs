@@ -101,10 +101,10 @@ impl Trouble {
                 let hint = "the credentials are known but may not do this: ask who runs Connect or its proxy";
                 Self::new(Kind::Unauthorized, url, format!("HTTP 403: forbidden{said}"), Some(hint))
             }
-            StatusCode::NOT_FOUND if is_page(text) => Self::new(
+            StatusCode::NOT_FOUND => Self::new(
                 Kind::NotConnect,
                 url,
-                "HTTP 404 as a web page",
+                if is_page(text) { "HTTP 404 as a web page" } else { "HTTP 404" },
                 Some("a worker that is still starting answers so; otherwise check the port and path"),
             ),
             _ if status.is_redirection() => Self::new(
@@ -198,11 +198,7 @@ pub(super) fn answer(status: StatusCode, text: &str) -> Answer {
 
 /// The same outcome for every instance of a call.
 pub(super) fn for_all(call: &Call, outcome: &Outcome) -> Reply {
-    let ids = match call {
-        Call::Together { expected, .. } => expected.clone(),
-        Call::One(id) => vec![id.clone()],
-    };
-    Reply::Done(ids.into_iter().map(|id| (id, outcome.clone())).collect())
+    Reply::Done(call.ids().iter().map(|id| (id.clone(), outcome.clone())).collect())
 }
 
 #[derive(Deserialize)]

@@ -9,13 +9,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::format::{self, Refusal};
+use super::format;
 use super::lock::{self, Lock};
-use super::{Kind, Loaded, Store, Trouble, beside};
+use super::{Kind, Loaded, Store, Trouble, beside, not_ours};
 use crate::decide::ledger::Ledger;
 use crate::decide::model::Timestamp;
 
 const FOLDER_HINT: &str = "GUARDIAN_STATE names a file in a folder that guardian may write";
+const MOUNT_HINT: &str =
+    "a mounted file cannot be replaced: mount the folder and let GUARDIAN_STATE name a file in it";
 
 /// The state of one cluster in a file, locked.
 #[derive(Debug)]
@@ -30,7 +32,7 @@ impl FileStore {
     pub(super) async fn open(path: &Path, cluster: &str, wait: Duration) -> Result<Self, Trouble> {
         // A rename would replace a symbolic link, not the file behind it.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        refuse_folder(&path)?;
+        refuse_other_than_file(&path)?;
         let unusable = |error: &io::Error| {
             Trouble::new(
                 Kind::State,
@@ -58,14 +60,12 @@ impl FileStore {
             let message = format!("the state {} cannot be written: {error}", self.path.display());
             match error.kind() {
                 // EBUSY: a single file that is mounted into a container.
-                io::ErrorKind::ResourceBusy => Trouble::new(
+                io::ErrorKind::ResourceBusy => Trouble::new(Kind::State, message, MOUNT_HINT),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::new(
                     Kind::State,
                     message,
-                    "a mounted file cannot be replaced: mount the folder and let GUARDIAN_STATE name a file in it",
+                    "make room on that file system; the old state is intact",
                 ),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    Trouble::new(Kind::State, message, "make room on that file system; the old state is intact")
-                }
                 _ => Trouble::new(Kind::State, message, FOLDER_HINT),
             }
         })
@@ -84,7 +84,11 @@ impl FileStore {
         writer.flush()?;
         writer.get_ref().sync_all()?;
         fs::rename(temporary, &self.path)?;
-        File::open(folder_of(&self.path))?.sync_all()
+        match File::open(folder_of(&self.path))?.sync_all() {
+            // Some network file systems cannot sync a folder, and say so like this.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            synced => synced,
+        }
     }
 
     fn temporary(&self) -> PathBuf {
@@ -94,13 +98,24 @@ impl FileStore {
     fn set_aside(&self, why: &str) -> Result<Loaded, Trouble> {
         // A stamp without colons, for file systems that refuse them.
         let stamp = Timestamp::from(SystemTime::now()).to_string().replace([':', '-'], "");
-        let aside = beside(&self.path, &format!(".corrupt-{stamp}"));
+        let mut aside = beside(&self.path, &format!(".corrupt-{stamp}"));
+        // A second one within the second must not replace the first.
+        for number in 2_u32.. {
+            if fs::symlink_metadata(&aside).is_err() {
+                break;
+            }
+            aside = beside(&self.path, &format!(".corrupt-{stamp}-{number}"));
+        }
         fs::rename(&self.path, &aside).map_err(|error| {
             let message = format!(
                 "the state {} cannot be understood ({why}) nor set aside: {error}",
                 self.path.display()
             );
-            Trouble::new(Kind::State, message, "move it away by hand; what it remembers is then lost")
+            let hint = match error.kind() {
+                io::ErrorKind::ResourceBusy => MOUNT_HINT,
+                _ => "move it away by hand; what it remembers is then lost",
+            };
+            Trouble::new(Kind::State, message, hint)
         })?;
         Ok(Loaded {
             ledger: Ledger::default(),
@@ -132,7 +147,7 @@ impl Store for FileStore {
 /// Reads without a lock: a rename replaces the file at once, so that one state
 /// or the other is seen, never half of one.
 pub(super) fn peek(path: &Path, cluster: &str) -> Result<Loaded, Trouble> {
-    refuse_folder(path)?;
+    refuse_other_than_file(path)?;
     Ok(match read(path, cluster)? {
         Ok(ledger) => Loaded { ledger, warning: None },
         Err(why) => Loaded {
@@ -150,17 +165,10 @@ fn read(path: &Path, cluster: &str) -> Result<Result<Ledger, String>, Trouble> {
     let shown = path.display();
     match format::read(|| File::open(path), cluster) {
         Ok(Ok(ledger)) => Ok(Ok(ledger)),
-        Ok(Err(Refusal::Corrupt(why))) => Ok(Err(why)),
-        Ok(Err(Refusal::Newer(version))) => Err(Trouble::new(
-            Kind::State,
-            format!("the state {shown} was written by a newer guardian (format {version})"),
-            "run that version, or give this one another GUARDIAN_STATE",
-        )),
-        Ok(Err(Refusal::OtherCluster(other))) => Err(Trouble::new(
-            Kind::OtherCluster,
-            format!("the state {shown} is of the cluster {other:?}, not of {cluster:?}"),
-            "GUARDIAN_CLUSTER (--cluster) gives a cluster whose URLs change one name; each cluster needs its own GUARDIAN_STATE",
-        )),
+        Ok(Err(refusal)) => match not_ours(&shown.to_string(), cluster, refusal) {
+            Ok(trouble) => Err(trouble),
+            Err(why) => Ok(Err(why)),
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Ok(Ledger::default())),
         Err(error) => {
             Err(Trouble::new(Kind::State, format!("the state {shown} cannot be read: {error}"), FOLDER_HINT))
@@ -168,12 +176,17 @@ fn read(path: &Path, cluster: &str) -> Result<Result<Ledger, String>, Trouble> {
     }
 }
 
-fn refuse_folder(path: &Path) -> Result<(), Trouble> {
-    if path.is_dir() {
-        let hint = "GUARDIAN_STATE must name a file in it, for example state.json";
-        return Err(Trouble::new(Kind::State, format!("the state {} is a folder", path.display()), hint));
-    }
-    Ok(())
+/// A folder, a pipe or a device: reading may never end, and none of them is to
+/// be renamed or replaced.
+fn refuse_other_than_file(path: &Path) -> Result<(), Trouble> {
+    let (what, hint) = match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            ("a folder", "GUARDIAN_STATE must name a file in it, for example state.json")
+        }
+        Ok(found) if !found.is_file() => ("not a file", FOLDER_HINT),
+        _ => return Ok(()),
+    };
+    Err(Trouble::new(Kind::State, format!("the state {} is {what}", path.display()), hint))
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -18,10 +18,10 @@ use std::sync::mpsc;
 
 use connector_guardian::decide::ledger::{Attempt, Episode, Ledger, Record};
 use connector_guardian::decide::model::{InstanceId, Timestamp};
-use connector_guardian::store::{self, Place, format};
+use connector_guardian::store::format;
 
 use crate::sim::{Connect, Failure, Profile};
-use crate::support::{Ended, Guardian};
+use crate::support::{Ended, Guardian, quick_folder};
 
 const MAX_RESTART: u32 = 3;
 /// They fail whatever is done, and are to be restarted.
@@ -309,6 +309,7 @@ struct Story {
     folder: tempfile::TempDir,
     before: Ledger,
     deaths: u32,
+    known: BTreeMap<InstanceId, u32>,
 }
 
 impl Story {
@@ -335,7 +336,7 @@ impl Story {
         } else if start == Start::Corrupt {
             write_state(&state, CORRUPT.as_bytes());
         }
-        Self { connect, guardian, start, state, folder, before, deaths: 0 }
+        Self { connect, guardian, start, state, folder, before, deaths: 0, known: BTreeMap::new() }
     }
 
     /// A run that is killed at this point, if it comes there.
@@ -358,14 +359,14 @@ impl Story {
     }
 
     fn load(&self) -> Ledger {
-        let loaded = store::peek(&Place::File(self.state.clone()), "test");
+        let loaded = crate::store::look(&self.state);
         let loaded = loaded.unwrap_or_else(|trouble| panic!("the state does not load: {trouble:?}"));
         assert_eq!(loaded.warning, None);
         loaded.ledger
     }
 
     /// What must be true after every death.
-    fn check(&self, told: &str) {
+    fn check(&mut self, told: &str) {
         if self.start == Start::Corrupt {
             let kept = self.files().into_iter().filter(|(_, text)| text == CORRUPT.as_bytes()).count();
             assert_eq!(kept, 1, "{told}: what could not be understood is there once");
@@ -387,12 +388,17 @@ impl Story {
             let reached = self.reached(id);
             assert!(reached <= attempts, "{told}: {id} was restarted {reached} times, known are {attempts}");
             assert!(attempts <= MAX_RESTART, "{told}: {id} has {attempts} attempts");
+            let known = self.known.insert(id.clone(), attempts).unwrap_or(0);
+            assert!(
+                [known, known + 1].contains(&attempts),
+                "{told}: {id} from {known} to {attempts} in one run"
+            );
         }
     }
 
     /// Whether all attempts are used up.
     fn is_exhausted(&self) -> bool {
-        let Ok(loaded) = store::peek(&Place::File(self.state.clone()), "test") else { return false };
+        let Ok(loaded) = crate::store::look(&self.state) else { return false };
         let attempts = |id: &InstanceId| loaded.ledger.episode(id).map_or(0, |episode| episode.attempts);
         victims().iter().all(|id| attempts(id) == MAX_RESTART)
     }
@@ -402,7 +408,7 @@ impl Story {
     }
 
     /// The next run works, and keeps all promises.
-    fn goes_on(&self, told: &str) {
+    fn goes_on(&mut self, told: &str) {
         self.check(told);
         self.guardian.run().exits(0);
         self.check(told);
@@ -411,7 +417,7 @@ impl Story {
     }
 
     /// Undisturbed runs until all is given up: that takes as many as there may be restarts, and one.
-    fn is_told_to_its_end(&self, told: &str) {
+    fn is_told_to_its_end(&mut self, told: &str) {
         for _ in 0..=MAX_RESTART {
             if !self.is_exhausted() {
                 self.goes_on(told);
@@ -572,11 +578,6 @@ pub(crate) fn wrapped(program: &str, options: &[&str], command: &Command) -> Com
     wrapped.stdin(std::process::Stdio::null());
     wrapped.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     wrapped
-}
-
-/// In memory where there is such a place: a kill does not care, and waiting for a disk takes most of a run's time.
-fn quick_folder() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder for the state")
 }
 
 /// Runs the same in two threads and adds up what they return.

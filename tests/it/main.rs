@@ -4,6 +4,7 @@
 
 #![allow(
     clippy::pedantic,
+    clippy::drop_non_drop,
     unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
@@ -22,10 +23,16 @@ mod sim_selftest;
 mod support;
 
 mod answers;
+mod configmap;
 mod death;
+mod disk;
+mod endings;
+mod kubernetes;
 mod listing;
 mod readme;
 mod run;
+mod secrets;
 mod simulation;
+mod store;
 mod tidy;
 mod tls;

@@ -232,13 +232,13 @@ fn basic_authentication_and_tokens_are_sent_with_every_request_and_told_when_wro
 
 /// A forward proxy that notes what it is asked for. It does what a proxy does with a plain request and with CONNECT,
 /// unless it refuses.
-struct Proxy {
-    url: String,
+pub(crate) struct Proxy {
+    pub(crate) url: String,
     heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
-    fn start(refusal: Option<&'static str>) -> Self {
+    pub(crate) fn start(refusal: Option<&'static str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let heads: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -252,7 +252,7 @@ impl Proxy {
         Self { url, heads }
     }
 
-    fn heads(&self) -> Vec<String> {
+    pub(crate) fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
 }

@@ -27,7 +27,7 @@ impl Guardian {
     /// Against the Connect at this URL, with an empty state, a ratio of 2, and
     /// no settling, so that runs can follow each other at once.
     pub(crate) fn at(url: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder for the state");
+        let folder = quick_folder();
         let guardian = Self { folder, environment: Vec::new(), arguments: Vec::new() };
         let state = guardian.state().display().to_string();
         guardian
@@ -111,6 +111,11 @@ impl Guardian {
             .unwrap_or_else(|error| panic!("stdout is not one JSON document ({error}): {ended:#?}"));
         (document, ended.code)
     }
+}
+
+/// A folder for a state, in memory where there is such a place: waiting for a disk would take most of a run's time.
+pub(crate) fn quick_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder for the state")
 }
 
 impl Ended {
