@@ -23,9 +23,15 @@ pub fn root_cause(trace: &str) -> Option<String> {
         .filter_map(|line| line.strip_prefix("Caused by: "))
         .rfind(|rest| says(rest))
         .or_else(|| trace.lines().find(|line| says(line)))?;
+    Some(brief(line))
+}
+
+/// A line as it may be shown: printable, without secrets, cut.
+#[must_use]
+pub fn brief(line: &str) -> String {
     let line = printable(line);
     let line = cut(line.trim(), LOOKED_AT);
-    Some(cut(&mask_secrets(&line), LONGEST))
+    cut(&mask_secrets(&line), LONGEST)
 }
 
 /// The text without control characters and without the characters that turn or
