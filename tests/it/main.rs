@@ -21,6 +21,7 @@ mod support;
 
 mod death;
 mod disk;
+mod fuzzed;
 mod readme;
 mod run;
 mod simulation;
