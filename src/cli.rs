@@ -114,8 +114,10 @@ pub const SETTINGS: &[Setting] = &[
 
     setting(OUTPUT, "cluster", &["GUARDIAN_CLUSTER"], "NAME", "from the URL",
         "The cluster's name in state and output"),
-    setting(OUTPUT, "state", &["GUARDIAN_STATE"], "FILE", "CLUSTER.json in $STATE_DIRECTORY, or in the XDG state folder",
-        "Where the back-off is remembered between runs"),
+    setting(OUTPUT, "state", &["GUARDIAN_STATE"], "FILE|configmap:NAME[/NAMESPACE]", "CLUSTER.json in $STATE_DIRECTORY, or in the XDG state folder",
+        "Where the back-off is remembered between runs; a ConfigMap from within a Kubernetes pod"),
+    Setting { flag: None, ..setting(OUTPUT, "", &["GUARDIAN_SERVICEACCOUNT_DIR"], "FOLDER", "/var/run/secrets/kubernetes.io/serviceaccount",
+        "Where token, ca.crt and namespace for configmap:... are, when they are projected elsewhere") },
     setting(OUTPUT, "output", &["GUARDIAN_OUTPUT"], "text|json", "text",
         "What to print on stdout"),
     setting(OUTPUT, "quiet", &["GUARDIAN_QUIET"], "", "0",

@@ -18,7 +18,7 @@ use crate::decide::policy::{Pace, Policy};
 use crate::decide::select::Filter;
 use crate::http::{Authorization, Identity, Proxy, Secret, TrustedCas};
 use crate::logging;
-use crate::store::Place;
+use crate::store::{ConfigMap, Place, ServiceAccount};
 
 /// Everything that a command needs to know.
 #[derive(Debug)]
@@ -411,7 +411,10 @@ fn cluster(sources: &Sources<'_>, urls: &[Url]) -> Result<String, Refused> {
 /// The state's place; by default a file that is named after the cluster.
 fn state(sources: &Sources<'_>, cluster: &str) -> Result<Place, Refused> {
     if let Some(given) = sources.get("state")? {
-        return Ok(Place::File(PathBuf::from(given.value)));
+        return match given.value.strip_prefix("configmap:") {
+            Some(map) => config_map(sources, &given, map),
+            None => Ok(Place::File(PathBuf::from(given.value))),
+        };
     }
     let variable = |name| Ok::<_, Refused>(sources.variable(name)?.map(|given| given.value));
     let safe = |c: char| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' };
@@ -432,6 +435,84 @@ fn state(sources: &Sources<'_>, cluster: &str) -> Result<Place, Refused> {
         }
     };
     Ok(Place::File(xdg.join("connector-guardian").join(file)))
+}
+
+/// A ConfigMap by its name, and the pod's service account to reach it with: the
+/// environment and files that every pod has.
+fn config_map(sources: &Sources<'_>, given: &Given, map: &str) -> Result<Place, Refused> {
+    let (name, namespace) = match map.split_once('/') {
+        Some((name, namespace)) => (name, Some(namespace)),
+        None => (map, None),
+    };
+    // DNS-1123, as Kubernetes has it: nothing else can be an object's name.
+    let is_name = |text: &str, longest: usize, dots: bool| {
+        let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        (1..=longest).contains(&text.len())
+            && text.chars().all(|c| inner(c) || c == '-' || (dots && c == '.'))
+            && text.starts_with(inner)
+            && text.ends_with(inner)
+    };
+    if !is_name(name, 253, true) || namespace.is_some_and(|text| !is_name(text, 63, false)) {
+        return Err(
+            given.refuse("a file's path, or configmap:NAME[/NAMESPACE] with names as Kubernetes has them")
+        );
+    }
+    let variable = |name| Ok::<_, Refused>(sources.variable(name)?.map(|given| given.value));
+    let Some(host) = variable("KUBERNETES_SERVICE_HOST")? else {
+        return Err(format!(
+            "{}: a ConfigMap is reached from a Kubernetes pod, and this is none (KUBERNETES_SERVICE_HOST is not set); name a file",
+            given.name
+        ));
+    };
+    let port = variable("KUBERNETES_SERVICE_PORT")?.unwrap_or_else(|| "443".to_owned());
+    let bracketed = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
+    let server = Url::parse(&format!("https://{bracketed}:{port}"))
+        .ok()
+        .filter(|url| {
+            url.username().is_empty()
+                && url.path() == "/"
+                && url.query().is_none()
+                && url.fragment().is_none()
+        })
+        .ok_or("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT make no address of an API server")?;
+    let folder = variable("GUARDIAN_SERVICEACCOUNT_DIR")?
+        .map_or_else(|| PathBuf::from("/var/run/secrets/kubernetes.io/serviceaccount"), PathBuf::from);
+    let file = |file: &str| {
+        let bytes = read_file(&given.name, &folder.join(file)).map_err(|refused| {
+            format!("{refused} (automountServiceAccountToken: true mounts it, GUARDIAN_SERVICEACCOUNT_DIR says where)")
+        })?;
+        Ok::<_, Refused>(String::from_utf8_lossy(&bytes).trim().to_owned())
+    };
+    let unusable = |file: &str, why: &str| format!("{}: {} {why}", given.name, folder.join(file).display());
+    let namespace = match namespace {
+        Some(namespace) => namespace.to_owned(),
+        None => file("namespace")?,
+    };
+    if !is_name(&namespace, 63, false) {
+        return Err(unusable("namespace", "holds no namespace"));
+    }
+    let token = file("token")?;
+    if token.is_empty() || !token.chars().all(|c| c.is_ascii_graphic()) {
+        return Err(unusable("token", "holds no token"));
+    }
+    let trusted =
+        TrustedCas::from_pem(file("ca.crt")?.as_bytes()).map_err(|text| unusable("ca.crt", &text))?;
+    // The name of the pod, unless it has its node's network.
+    let host = match variable("HOSTNAME")? {
+        Some(name) => name,
+        None => std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default(),
+    };
+    Ok(Place::ConfigMap(Box::new(ConfigMap {
+        name: name.to_owned(),
+        namespace,
+        account: ServiceAccount {
+            server,
+            authorization: Authorization::Bearer(Secret::from(token)),
+            trusted,
+            holder: format!("{} (pid {})", cut(&printable(host.trim()), 100), std::process::id()),
+            folder,
+        },
+    })))
 }
 
 fn connect(sources: &Sources<'_>, urls: Vec<Url>) -> Result<Connect, Refused> {
@@ -665,10 +746,7 @@ mod tests {
         let config = config(&[], &[]).unwrap();
         assert_eq!(config.connect.urls, [Url::parse("http://localhost:8083").unwrap()]);
         assert_eq!(config.cluster, "localhost_8083");
-        assert_eq!(
-            config.state,
-            Place::File("/h/.local/state/connector-guardian/localhost_8083.json".into())
-        );
+        assert_eq!(config.state.to_string(), "/h/.local/state/connector-guardian/localhost_8083.json");
         assert_eq!(
             (config.policy.max_restart, config.policy.ratio, config.policy.backoff),
             (Some(7), 1, true)
@@ -839,6 +917,46 @@ mod tests {
         );
         let typed = config(&["--user", "bob"], &[both[0], ("KAFKA_CONNECT_PASS", "p")]).unwrap();
         assert!(matches!(typed.connect.authorization, Authorization::Basic { .. }));
+    }
+
+    #[test]
+    fn a_configmap_is_reached_as_the_pod_s_service_account() {
+        let folder = tempfile::tempdir().unwrap();
+        let certificate = rcgen::generate_simple_self_signed(vec!["kubernetes".to_owned()]).unwrap().cert;
+        for (file, text) in
+            [("token", "abc\n"), ("namespace", "connect\n"), ("ca.crt", certificate.pem().as_str())]
+        {
+            std::fs::write(folder.path().join(file), text).unwrap();
+        }
+        let pod = [
+            ("GUARDIAN_SERVICEACCOUNT_DIR", folder.path().to_str().unwrap()),
+            ("KUBERNETES_SERVICE_HOST", "fd00::1"),
+            ("HOSTNAME", "guardian-1"),
+        ];
+        let map = |args: &[&str], more: &[(&str, &str)]| {
+            let environment: Vec<_> = pod.iter().chain(more).copied().collect();
+            match config(args, &environment).unwrap().state {
+                Place::ConfigMap(map) => map,
+                Place::File(path) => panic!("{}", path.display()),
+            }
+        };
+        let own = map(&["--state", "configmap:guardian-state"], &[]);
+        assert_eq!(own.to_string(), "guardian-state/connect");
+        assert_eq!(own.account.server.as_str(), "https://[fd00::1]/");
+        assert_eq!(own.account.holder, format!("guardian-1 (pid {})", std::process::id()));
+        assert!(
+            matches!(&own.account.authorization, Authorization::Bearer(token) if token.expose() == "abc")
+        );
+        assert!(!format!("{own:?}").contains("abc"));
+        let other =
+            map(&[], &[("GUARDIAN_STATE", "configmap:a.b-c/d-9"), ("KUBERNETES_SERVICE_PORT", "6443")]);
+        assert_eq!(other.to_string(), "a.b-c/d-9");
+        assert_eq!(other.account.server.as_str(), "https://[fd00::1]:6443/");
+        assert_eq!(
+            config(&["--state", "./configmap:x"], &[]).unwrap().state.to_string(),
+            "./configmap:x",
+            "a file of such a name"
+        );
     }
 
     #[test]

@@ -116,6 +116,7 @@ fn connect(config: &Config) -> Result<Connect, Failure> {
     let http = http::client(&http::Settings {
         https: config.connect.urls.iter().any(|url| url.scheme() == "https"),
         trusted: config.connect.trusted.clone(),
+        only_trusted: false,
         identity: config.connect.identity.clone(),
         proxy: config.connect.proxy.clone(),
     });

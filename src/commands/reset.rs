@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::{fail, print};
 use crate::cli::Typed;
 use crate::config::{Config, Output};
 use crate::decide::ledger::Ledger;
-use crate::decide::model::InstanceId;
+use crate::decide::model::{InstanceId, Timestamp};
 use crate::exit::{Exit, Failure, Kind};
 use crate::report::json;
 use crate::store::{self, Store};
@@ -24,7 +26,16 @@ pub async fn reset(config: &Config, typed: &Typed) -> Exit {
         let failure = Failure::new(Kind::Usage, "reset takes NAME, NAME/TASK or --all");
         return fail(Some("reset"), config.output, &failure);
     }
-    match forget(config, &names).await {
+    let end = Instant::now().checked_add(WAIT);
+    let done = loop {
+        let left = end.map_or(WAIT, |end| end.saturating_duration_since(Instant::now()));
+        match forget(config, &names, left).await {
+            // A run began after the state was read: wait for its end too.
+            Err(failure) if failure.kind == Kind::Locked && !left.is_zero() => {}
+            done => break done,
+        }
+    };
+    match done {
         Ok((forgotten, failure)) => report(config, &forgotten, failure.as_ref()),
         Err(failure) => fail(Some("reset"), config.output, &failure),
     }
@@ -32,8 +43,12 @@ pub async fn reset(config: &Config, typed: &Typed) -> Exit {
 
 /// Forgets the named records, or all; what is not remembered is a failure that
 /// does not keep the others from being forgotten.
-async fn forget(config: &Config, names: &[String]) -> Result<(Vec<InstanceId>, Option<Failure>), Failure> {
-    let mut store = store::open(&config.state, &config.cluster, WAIT).await?;
+async fn forget(
+    config: &Config,
+    names: &[String],
+    wait: Duration,
+) -> Result<(Vec<InstanceId>, Option<Failure>), Failure> {
+    let mut store = store::open(&config.state, &config.cluster, wait).await?;
     let loaded = store.load().await?;
     if let Some(warning) = loaded.warning {
         tracing::error!("{warning}");
@@ -46,7 +61,8 @@ async fn forget(config: &Config, names: &[String]) -> Result<(Vec<InstanceId>, O
         for id in &forgotten {
             ledger.records.remove(id);
         }
-        store.settle(&ledger).await?;
+        // All or nothing: a run that looked before must not bring them back.
+        store.charge(&ledger, Timestamp::default()).await?;
     }
     Ok((forgotten, failure))
 }
@@ -112,7 +128,6 @@ fn report(config: &Config, forgotten: &[InstanceId], failure: Option<&Failure>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::model::Timestamp;
 
     #[test]
     fn names_are_connectors_first_and_tasks_second() {

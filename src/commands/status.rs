@@ -14,7 +14,7 @@ use crate::store::{self, Loaded};
 /// Shows the cluster as it is.
 pub async fn status(config: &Config) -> Exit {
     let (started, started_at) = (Instant::now(), system_clock()());
-    let found = store::peek(&config.state, &config.cluster).map_err(Failure::from);
+    let found = store::peek(&config.state, &config.cluster).await.map_err(Failure::from);
     let Loaded { mut ledger, warning } = match found {
         Ok(loaded) => loaded,
         Err(failure) => return fail(Some("status"), config.output, &failure),

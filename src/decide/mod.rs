@@ -6,6 +6,7 @@
 
 pub mod cause;
 pub mod ledger;
+mod merge;
 pub mod model;
 pub mod outcome;
 pub mod plan;

@@ -98,6 +98,8 @@ pub struct Settings {
     pub https: bool,
     /// CAs to trust besides the system's.
     pub trusted: Option<TrustedCas>,
+    /// Whether those are trusted alone, without the system's.
+    pub only_trusted: bool,
     /// The client's own certificate and key.
     pub identity: Option<Identity>,
     /// Through what requests go.
@@ -138,25 +140,40 @@ fn through(builder: ClientBuilder, proxy: &Proxy) -> Result<ClientBuilder, Strin
     }
 }
 
-/// What went wrong with a request, in words that say what to check.
+/// What went wrong with a request to Connect, in words that say what to check.
 #[must_use]
 pub fn explain(error: &reqwest::Error) -> String {
-    if let Some(text) = tls::explain(error) {
-        return text;
+    match explained(error) {
+        (what, "") => what,
+        (what, setting) => format!("{what} ({setting})"),
+    }
+}
+
+/// What went wrong with a request to another service, for which Connect's
+/// settings are no help.
+#[must_use]
+pub fn explain_plainly(error: &reqwest::Error) -> String {
+    explained(error).0
+}
+
+/// What went wrong, and which setting of Connect may help; empty for none.
+fn explained(error: &reqwest::Error) -> (String, &'static str) {
+    if let Some(explained) = tls::explain(error) {
+        return explained;
     }
     let host = error.url().and_then(|url| url.host_str()).unwrap_or("host");
     if error.is_dns() {
-        return format!("the name {host} cannot be resolved");
+        return (format!("the name {host} cannot be resolved"), "");
     }
     if error.is_timeout() {
         let doing = if error.is_connect() { "connecting" } else { "waiting for the answer" };
-        return format!("timed out while {doing}");
+        return (format!("timed out while {doing}"), "");
     }
     let text = causes(error);
     if text.contains("invalid HTTP version") || text.contains("invalid HTTP status-line") {
-        return "the answer is not HTTP (is this port https? then KAFKA_CONNECT_PROTO=https)".to_owned();
+        return ("the answer is not HTTP".to_owned(), "is this port https? then KAFKA_CONNECT_PROTO=https");
     }
-    text
+    (text, "")
 }
 
 /// The innermost causes of an error; the outer ones only repeat the URL.

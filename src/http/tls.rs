@@ -61,6 +61,7 @@ pub(super) fn secure(builder: ClientBuilder, settings: &Settings) -> ClientBuild
     let builder = match (&settings.trusted, settings.https) {
         // Without this, the system's CAs are loaded even for http.
         (_, false) => builder.tls_certs_only(Vec::<Certificate>::new()),
+        (Some(TrustedCas(own)), true) if settings.only_trusted => builder.tls_certs_only(own.iter().cloned()),
         (Some(TrustedCas(own)), true) => builder.tls_certs_merge(own.iter().cloned()),
         (None, true) => builder,
     };
@@ -70,16 +71,12 @@ pub(super) fn secure(builder: ClientBuilder, settings: &Settings) -> ClientBuild
     }
 }
 
-/// What TLS did not like, in words; `None` when TLS was not the problem.
-pub(super) fn explain(error: &reqwest::Error) -> Option<String> {
+/// What TLS did not like, in words, and which setting of Connect may help;
+/// `None` when TLS was not the problem.
+pub(super) fn explain(error: &reqwest::Error) -> Option<(String, &'static str)> {
     let mut source: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(cause) = source {
-        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-            return Some(in_words(tls));
-        }
-        // An I/O error hides its cause from `source()`.
-        let hidden = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(tls) = hidden.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        if let Some(tls) = within(cause) {
             return Some(in_words(tls));
         }
         source = cause.source();
@@ -87,31 +84,49 @@ pub(super) fn explain(error: &reqwest::Error) -> Option<String> {
     None
 }
 
-fn in_words(error: &rustls::Error) -> String {
+/// The TLS error that this error is. An I/O error hides what it was made of
+/// from `source()`, and the connector wraps one into another.
+fn within<'a>(mut cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    while let Some(hidden) = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        cause = hidden;
+    }
+    cause.downcast_ref()
+}
+
+fn in_words(error: &rustls::Error) -> (String, &'static str) {
     use rustls::Error as Tls;
-    match error {
+    let text = match error {
+        Tls::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            return (
+                "TLS: the server's certificate is signed by a CA that is not trusted here".to_owned(),
+                "KAFKA_CONNECT_CA_FILE adds one",
+            );
+        }
         Tls::InvalidCertificate(certificate) => about_certificate(certificate),
         Tls::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::BadCertificate) => {
-            "TLS: the server wants a client certificate that it trusts (KAFKA_CONNECT_CERT_FILE and KAFKA_CONNECT_KEY_FILE)"
-                .to_owned()
+            return (
+                "TLS: the server wants a client certificate that it trusts".to_owned(),
+                "KAFKA_CONNECT_CERT_FILE and KAFKA_CONNECT_KEY_FILE",
+            );
         }
         Tls::AlertReceived(AlertDescription::UnknownCA | AlertDescription::CertificateUnknown) => {
             "TLS: the server does not trust the client certificate of KAFKA_CONNECT_CERT_FILE".to_owned()
         }
         Tls::AlertReceived(alert) => format!("TLS: the server refused with the alert {alert:?}"),
         Tls::InvalidMessage(_) => {
-            "the server does not speak TLS on this port (is it http? then KAFKA_CONNECT_PROTO=http)".to_owned()
+            return (
+                "the server does not speak TLS on this port".to_owned(),
+                "is it http? then KAFKA_CONNECT_PROTO=http",
+            );
         }
         other => format!("TLS: {other}"),
-    }
+    };
+    (text, "")
 }
 
 fn about_certificate(error: &CertificateError) -> String {
     let ago = |seconds: u64| humantime::format_duration(std::time::Duration::from_secs(seconds)).to_string();
     match error {
-        CertificateError::UnknownIssuer => {
-            "TLS: the server's certificate is signed by a CA that is not trusted here (KAFKA_CONNECT_CA_FILE adds one)".to_owned()
-        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             "TLS: the server's certificate is for another host name than the one in the URL".to_owned()
         }

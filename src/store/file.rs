@@ -9,9 +9,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::format::{self, Refusal};
+use super::format;
 use super::lock::{self, Lock};
-use super::{Kind, Loaded, Store, Trouble, beside};
+use super::{Kind, Loaded, Store, Trouble, beside, not_ours};
 use crate::decide::ledger::Ledger;
 use crate::decide::model::Timestamp;
 
@@ -165,17 +165,10 @@ fn read(path: &Path, cluster: &str) -> Result<Result<Ledger, String>, Trouble> {
     let shown = path.display();
     match format::read(|| File::open(path), cluster) {
         Ok(Ok(ledger)) => Ok(Ok(ledger)),
-        Ok(Err(Refusal::Corrupt(why))) => Ok(Err(why)),
-        Ok(Err(Refusal::Newer(version))) => Err(Trouble::new(
-            Kind::State,
-            format!("the state {shown} was written by a newer guardian (format {version})"),
-            "run that version, or give this one another GUARDIAN_STATE",
-        )),
-        Ok(Err(Refusal::OtherCluster(other))) => Err(Trouble::new(
-            Kind::OtherCluster,
-            format!("the state {shown} is of the cluster {other:?}, not of {cluster:?}"),
-            "GUARDIAN_CLUSTER (--cluster) gives a cluster whose URLs change one name; each cluster needs its own GUARDIAN_STATE",
-        )),
+        Ok(Err(refusal)) => match not_ours(&shown.to_string(), cluster, refusal) {
+            Ok(trouble) => Err(trouble),
+            Err(why) => Ok(Err(why)),
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Ok(Ledger::default())),
         Err(error) => {
             Err(Trouble::new(Kind::State, format!("the state {shown} cannot be read: {error}"), FOLDER_HINT))

@@ -32,13 +32,40 @@ pub enum Refusal {
     OtherCluster(String),
 }
 
+/// A run's word that the state is its own for a while: where there is no lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Which run, for a person.
+    pub by: String,
+    /// When it ends, if the run does not end it before.
+    pub until: Timestamp,
+}
+
 /// Writes the ledger of `cluster`.
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write(mut writer: impl Write, cluster: &str, ledger: &Ledger) -> io::Result<()> {
+pub fn write(writer: impl Write, cluster: &str, ledger: &Ledger) -> io::Result<()> {
+    write_claimed(writer, cluster, ledger, None)
+}
+
+/// Writes the ledger of `cluster` and whose it is for a while.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_claimed(
+    mut writer: impl Write,
+    cluster: &str,
+    ledger: &Ledger,
+    claim: Option<&Claim>,
+) -> io::Result<()> {
     let cluster = serde_json::to_string(cluster)?;
-    write!(writer, "{{\"version\":{VERSION},\"cluster\":{cluster},\"run\":{},\"instances\":[", ledger.run)?;
+    write!(writer, "{{\"version\":{VERSION},\"cluster\":{cluster},\"run\":{},", ledger.run)?;
+    if let Some(claim) = claim {
+        let line = ClaimLine { by: Text::Borrowed(&claim.by), until: Time(claim.until) };
+        write!(writer, "\"claim\":{},", serde_json::to_string(&line)?)?;
+    }
+    writer.write_all(b"\"instances\":[")?;
     for (number, (id, record)) in ledger.records.iter().enumerate() {
         writer.write_all(if number == 0 { b"\n" } else { b",\n" })?;
         serde_json::to_writer(&mut writer, &Instance::from((id, record)))?;
@@ -51,6 +78,18 @@ pub fn write(mut writer: impl Write, cluster: &str, ledger: &Ledger) -> io::Resu
 /// # Errors
 /// When it is not such a ledger.
 pub fn read<R: Read>(open: impl Fn() -> io::Result<R>, cluster: &str) -> io::Result<Result<Ledger, Refusal>> {
+    Ok(read_claimed(open, cluster)?.map(|(ledger, _)| ledger))
+}
+
+/// Reads the ledger of `cluster`, and whose it is, from a source that can be
+/// read twice.
+///
+/// # Errors
+/// When it is not such a ledger.
+pub fn read_claimed<R: Read>(
+    open: impl Fn() -> io::Result<R>,
+    cluster: &str,
+) -> io::Result<Result<(Ledger, Option<Claim>), Refusal>> {
     #[derive(Deserialize)]
     struct Head {
         version: u64,
@@ -60,6 +99,7 @@ pub fn read<R: Read>(open: impl Fn() -> io::Result<R>, cluster: &str) -> io::Res
     #[derive(Deserialize)]
     struct Body {
         run: u64,
+        claim: Option<ClaimLine<'static>>,
         instances: Records,
     }
     let head: Head = match from_reader(open()?)? {
@@ -78,7 +118,10 @@ pub fn read<R: Read>(open: impl Fn() -> io::Result<R>, cluster: &str) -> io::Res
         _ => return Ok(Err(Refusal::Corrupt("it names no cluster".to_owned()))),
     }
     Ok(from_reader::<Body>(open()?)?
-        .map(|body| Ledger { run: body.run, records: body.instances.0 })
+        .map(|body| {
+            let claim = body.claim.map(|line| Claim { by: line.by.into_owned(), until: line.until.0 });
+            (Ledger { run: body.run, records: body.instances.0 }, claim)
+        })
         .map_err(Refusal::Corrupt))
 }
 
@@ -88,6 +131,12 @@ fn from_reader<T: for<'de> Deserialize<'de>>(reader: impl Read) -> io::Result<Re
         Err(error) if error.is_io() => Err(error.into()),
         Err(error) => Ok(Err(error.to_string())),
     }
+}
+
+#[derive(Serialize, Deserialize)]
+struct ClaimLine<'a> {
+    by: Text<'a>,
+    until: Time,
 }
 
 /// One record, flat.
@@ -298,6 +347,26 @@ mod tests {
         let mut written = Vec::new();
         write(&mut written, "c", &ledger).unwrap();
         assert_eq!(String::from_utf8(written).unwrap(), VERSION_1);
+    }
+
+    #[test]
+    fn a_claim_is_read_by_who_asks_and_ignored_by_who_has_a_lock() {
+        let claim = Claim { by: "pod-1 (pid 7)".to_owned(), until: Timestamp::from_millis(1) };
+        let ledger = parse(VERSION_1).unwrap();
+        let mut written = Vec::new();
+        write_claimed(&mut written, "c", &ledger, Some(&claim)).unwrap();
+        let text = String::from_utf8(written).unwrap();
+        assert!(text.starts_with(
+            r#"{"version":1,"cluster":"c","run":17,"claim":{"by":"pod-1 (pid 7)","until":"1970-01-01T00:00:00.001Z"},"instances":["#
+        ));
+        assert_eq!(parse(&text).unwrap(), ledger);
+        assert_eq!(
+            read_claimed(|| Ok(text.as_bytes()), "c").unwrap().unwrap(),
+            (ledger.clone(), Some(claim))
+        );
+        let released = text.replace(r#"{"by":"pod-1 (pid 7)","until":"1970-01-01T00:00:00.001Z"}"#, "null");
+        assert_eq!(read_claimed(|| Ok(released.as_bytes()), "c").unwrap().unwrap(), (ledger, None));
+        assert!(matches!(parse(&text.replace("\"pod-1 (pid 7)\"", "7")), Err(Refusal::Corrupt(_))));
     }
 
     #[test]

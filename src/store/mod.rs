@@ -1,31 +1,39 @@
-//! Where the ledger is kept between runs: in a file. It owns locking, the format on
-//! disk and what can go wrong with both. It must not decide about a record: a
-//! ledger comes out as it went in.
+//! Where the ledger is kept between runs: in a file or in a ConfigMap. It owns
+//! what keeps two runs apart, the format and what can go wrong with both. It must
+//! not decide about a record: a ledger comes out as it went in.
 
+mod configmap;
 mod file;
 pub mod format;
+mod kubernetes;
 mod lock;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use self::format::Refusal;
 use crate::decide::ledger::Ledger;
 use crate::decide::model::Timestamp;
 
+pub use configmap::ConfigMapStore;
 pub use file::FileStore;
+pub use kubernetes::{ConfigMap, ServiceAccount};
 
 /// Where the state is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Place {
     /// A file; its folder is created.
     File(PathBuf),
+    /// A ConfigMap; it is not created.
+    ConfigMap(Box<ConfigMap>),
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
+            Self::ConfigMap(map) => write!(f, "configmap:{map}"),
         }
     }
 }
@@ -67,7 +75,7 @@ pub struct Loaded {
     pub warning: Option<String>,
 }
 
-/// A state that this process alone may change.
+/// A state that nobody else should change while this process has it open.
 pub trait Store: Send {
     /// Reads the ledger.
     ///
@@ -76,17 +84,20 @@ pub trait Store: Send {
     fn load(&mut self) -> impl Future<Output = Result<Loaded, Trouble>> + Send;
 
     /// Writes the ledger with the attempts of this run charged, before the first
-    /// of them goes out. The run ends by `until`.
+    /// of them goes out, and only over what was loaded. The run ends by `until`;
+    /// a time that has passed is for who needs the state no longer.
     ///
     /// # Errors
-    /// When it cannot be written; then nothing may be sent.
+    /// When it cannot be written, or was changed after it was loaded; then
+    /// nothing may be sent.
     fn charge(
         &mut self,
         ledger: &Ledger,
         until: Timestamp,
     ) -> impl Future<Output = Result<(), Trouble>> + Send;
 
-    /// Writes the ledger as it is at the end.
+    /// Writes the ledger as it is at the end. Where it was changed by others all
+    /// the same, both changes are kept.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -98,9 +109,42 @@ pub trait Store: Send {
 ///
 /// # Errors
 /// When another run holds it, or its folder cannot be used.
-pub async fn open(place: &Place, cluster: &str, wait: Duration) -> Result<FileStore, Trouble> {
-    match place {
-        Place::File(path) => FileStore::open(path, cluster, wait).await,
+pub async fn open(place: &Place, cluster: &str, wait: Duration) -> Result<Opened, Trouble> {
+    Ok(match place {
+        Place::File(path) => Opened::File(FileStore::open(path, cluster, wait).await?),
+        Place::ConfigMap(map) => Opened::ConfigMap(Box::new(ConfigMapStore::open(map, cluster, wait).await?)),
+    })
+}
+
+/// A state of either sort.
+#[derive(Debug)]
+pub enum Opened {
+    /// In a file.
+    File(FileStore),
+    /// In a ConfigMap.
+    ConfigMap(Box<ConfigMapStore>),
+}
+
+impl Store for Opened {
+    async fn load(&mut self) -> Result<Loaded, Trouble> {
+        match self {
+            Self::File(store) => store.load().await,
+            Self::ConfigMap(store) => store.load().await,
+        }
+    }
+
+    async fn charge(&mut self, ledger: &Ledger, until: Timestamp) -> Result<(), Trouble> {
+        match self {
+            Self::File(store) => store.charge(ledger, until).await,
+            Self::ConfigMap(store) => store.charge(ledger, until).await,
+        }
+    }
+
+    async fn settle(&mut self, ledger: &Ledger) -> Result<(), Trouble> {
+        match self {
+            Self::File(store) => store.settle(ledger).await,
+            Self::ConfigMap(store) => store.settle(ledger).await,
+        }
     }
 }
 
@@ -108,9 +152,28 @@ pub async fn open(place: &Place, cluster: &str, wait: Duration) -> Result<FileSt
 ///
 /// # Errors
 /// When it cannot be read, is of another cluster or from a newer version.
-pub fn peek(place: &Place, cluster: &str) -> Result<Loaded, Trouble> {
+pub async fn peek(place: &Place, cluster: &str) -> Result<Loaded, Trouble> {
     match place {
         Place::File(path) => file::peek(path, cluster),
+        Place::ConfigMap(map) => configmap::peek(map, cluster).await,
+    }
+}
+
+/// What was understood but belongs to somebody else: it stays untouched.
+/// `Err` is why it was not understood.
+fn not_ours(place: &str, cluster: &str, refusal: Refusal) -> Result<Trouble, String> {
+    match refusal {
+        Refusal::Corrupt(why) => Err(why),
+        Refusal::Newer(version) => Ok(Trouble::new(
+            Kind::State,
+            format!("the state {place} was written by a newer guardian (format {version})"),
+            "run that version, or give this one another GUARDIAN_STATE",
+        )),
+        Refusal::OtherCluster(other) => Ok(Trouble::new(
+            Kind::OtherCluster,
+            format!("the state {place} is of the cluster {other:?}, not of {cluster:?}"),
+            "GUARDIAN_CLUSTER (--cluster) gives a cluster whose URLs change one name; each cluster needs its own GUARDIAN_STATE",
+        )),
     }
 }
 

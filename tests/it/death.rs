@@ -18,7 +18,7 @@ use std::sync::mpsc;
 
 use connector_guardian::decide::ledger::{Attempt, Episode, Ledger, Record};
 use connector_guardian::decide::model::{InstanceId, Timestamp};
-use connector_guardian::store::{self, Place, format};
+use connector_guardian::store::format;
 
 use crate::sim::{Connect, Failure, Profile};
 use crate::support::{Dice, Ended, Guardian, quick_folder};
@@ -365,7 +365,7 @@ impl Story {
     }
 
     fn load(&self) -> Ledger {
-        let loaded = store::peek(&Place::File(self.state.clone()), "test");
+        let loaded = crate::store::look(&self.state);
         let loaded = loaded.unwrap_or_else(|trouble| panic!("the state does not load: {trouble:?}"));
         assert_eq!(loaded.warning, None);
         loaded.ledger
@@ -404,7 +404,7 @@ impl Story {
 
     /// Whether all attempts are used up.
     fn is_exhausted(&self) -> bool {
-        let Ok(loaded) = store::peek(&Place::File(self.state.clone()), "test") else { return false };
+        let Ok(loaded) = crate::store::look(&self.state) else { return false };
         let attempts = |id: &InstanceId| loaded.ledger.episode(id).map_or(0, |episode| episode.attempts);
         victims().iter().all(|id| attempts(id) == MAX_RESTART)
     }

@@ -19,7 +19,7 @@ const LONGEST_HEAD: usize = 64 * 1024;
 /// Turns a request into the answer; called without any lock held.
 pub type Respond = dyn Fn(&Head, &Life) -> Reply + Send + Sync;
 
-/// What was asked: the request without its body, which no call of a restarter has.
+/// What was asked.
 #[derive(Clone, Debug)]
 pub struct Head {
     /// The first connection of a worker is 1.
@@ -28,6 +28,8 @@ pub struct Head {
     /// Path and query as they came, still percent-encoded.
     pub target: String,
     pub headers: Vec<(String, String)>,
+    /// No call of Connect's that a restarter makes has one; the Kubernetes API's do.
+    pub body: Vec<u8>,
 }
 
 /// A whole HTTP answer. `content_type` is apart because Connect's 404 and 405 for unknown paths have none.
@@ -224,7 +226,13 @@ fn serve(socket: Arc<TcpStream>, connection: usize, shared: &Shared) -> io::Resu
             Wire::Tls(Box::new(StreamOwned::new(session, Socket(socket))))
         }
     };
-    while let Some((head, length)) = wire.read_head(connection, &shared.life)? {
+    while let Some((mut head, mut length, body)) = wire.read_head(connection, &shared.life)? {
+        if body > 0 {
+            wire.consume(length - body)?;
+            head.body = vec![0; body];
+            wire.read_exact(&mut head.body)?;
+            length = 0;
+        }
         let reply = (shared.respond)(&head, &shared.life);
         let wants_reset = matches!(reply.delivery, Delivery::Reset | Delivery::ResetAfter(_));
         if !wants_reset {
@@ -398,9 +406,9 @@ enum Wire {
 }
 
 impl Wire {
-    /// The next head and the length of what is still to be consumed. A plain socket is only peeked at, so that it can
-    /// still be reset; `None` is the client's close.
-    fn read_head(&mut self, connection: usize, life: &Life) -> io::Result<Option<(Head, usize)>> {
+    /// The next head, the length of what is still to be consumed, and how much of that is the body. A plain socket is
+    /// only peeked at, so that it can still be reset; `None` is the client's close.
+    fn read_head(&mut self, connection: usize, life: &Life) -> io::Result<Option<(Head, usize, usize)>> {
         let bytes = match self {
             Self::Plain(socket) => peek_head(socket, life)?,
             Self::Tls(stream) => read_bytes_of_head(stream)?,
@@ -409,7 +417,7 @@ impl Wire {
         let head = parse_head(&bytes, connection)?;
         let body = head.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
         let consumed = if matches!(self, Self::Plain(_)) { bytes.len() } else { 0 };
-        Ok(Some((head, consumed + body)))
+        Ok(Some((head, consumed + body, body)))
     }
 
     fn consume(&mut self, length: usize) -> io::Result<()> {
@@ -519,7 +527,7 @@ fn parse_head(bytes: &[u8], connection: usize) -> io::Result<Head> {
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
-    Ok(Head { connection, method: method.to_owned(), target: target.to_owned(), headers })
+    Ok(Head { connection, method: method.to_owned(), target: target.to_owned(), headers, body: Vec::new() })
 }
 
 impl Head {

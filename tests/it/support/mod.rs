@@ -177,3 +177,13 @@ impl Dice {
         &items[self.below(u32::try_from(items.len()).expect("few")) as usize]
     }
 }
+
+/// Tells each story in a thread of its own: most of their time is waiting. A story that fails names itself by what it
+/// asserts.
+pub(crate) fn each<T: Send + Sync>(stories: Vec<T>, tell: impl Fn(&T) + Sync) {
+    std::thread::scope(|scope| {
+        for story in &stories {
+            scope.spawn(|| tell(story));
+        }
+    });
+}

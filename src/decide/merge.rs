@@ -1,0 +1,142 @@
+//! Two ledgers that grew from one: what this run made of it, and what somebody
+//! else wrote meanwhile (another run, a reset). For a state without a lock.
+
+use super::ledger::{Ledger, Record};
+
+impl Ledger {
+    /// This ledger and `theirs`, both grown from `base`, as one. For each record:
+    ///
+    /// - changed on one side only: that change;
+    /// - changed on both, gone on theirs: gone, for a person's `reset` must not
+    ///   be undone by a run that looked before it;
+    /// - changed on both, gone on ours: gone, unless they charged an attempt;
+    /// - changed on both: the one with more attempts, ours when they are equal.
+    ///
+    /// So an attempt that somebody charged is forgotten only where a person or
+    /// the end of its episode forgets it.
+    #[must_use]
+    pub fn merge(mut self, base: &Self, theirs: &Self) -> Self {
+        self.run = self.run.max(theirs.run);
+        let of_ours = self.records.keys().cloned();
+        let ids: std::collections::BTreeSet<_> = of_ours.chain(theirs.records.keys().cloned()).collect();
+        for id in ids {
+            let (before, their) = (base.records.get(&id), theirs.records.get(&id));
+            match pick(before, self.records.get(&id), their) {
+                Pick::Ours => {}
+                Pick::Theirs => match their {
+                    Some(record) => drop(self.records.insert(id, record.clone())),
+                    None => drop(self.records.remove(&id)),
+                },
+            }
+        }
+        self
+    }
+}
+
+enum Pick {
+    Ours,
+    Theirs,
+}
+
+fn pick(before: Option<&Record>, ours: Option<&Record>, theirs: Option<&Record>) -> Pick {
+    if theirs == before {
+        return Pick::Ours;
+    }
+    if ours == before {
+        return Pick::Theirs;
+    }
+    match (ours, theirs) {
+        (_, None) => Pick::Theirs,
+        (None, theirs) if attempts(theirs) > attempts(before) => Pick::Theirs,
+        (Some(_), theirs) if attempts(theirs) > attempts(ours) => Pick::Theirs,
+        _ => Pick::Ours,
+    }
+}
+
+fn attempts(record: Option<&Record>) -> u32 {
+    record.and_then(|record| record.episode.as_ref()).map_or(0, |episode| episode.attempts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::ledger::{Episode, Streak};
+    use crate::decide::model::{InstanceId, Timestamp};
+    use proptest::prelude::*;
+
+    /// `a2` is a record of the instance `a` with two attempts, `a2h` one that is
+    /// healthy again.
+    fn ledger(run: u64, records: &str) -> Ledger {
+        let records = records.split_whitespace().map(|word| {
+            let attempts = word[1..2].parse().unwrap();
+            let healthy = word.ends_with('h').then_some(Streak { runs: 1, since: Timestamp::from_millis(9) });
+            let episode = Episode { attempts, healthy, ..Episode::starting(1, Timestamp::default()) };
+            (InstanceId::connector(&word[..1]), Record { episode: Some(episode), ..Record::default() })
+        });
+        Ledger { run, records: records.collect() }
+    }
+
+    #[test]
+    fn what_one_side_changed_is_kept_and_of_two_changes_the_one_that_counts_more() {
+        for (base, ours, theirs, merged) in [
+            ("", "a1", "b1", "a1 b1"),
+            ("a1 b1", "a2 b1", "a1 b1h", "a2 b1h"),
+            // A reset of what we only looked at, of what we changed, of all.
+            ("a1 b1", "a1 b2", "b1", "b2"),
+            ("a1 b1", "a1h b1", "b1", "b1"),
+            ("a1 b1", "a2 b1h", "", ""),
+            // Forgiven here: there nothing, a look, an attempt.
+            ("a1", "", "a1", ""),
+            ("a1", "", "a1h", ""),
+            ("a1", "", "a2", "a2"),
+            // Both looked or charged.
+            ("a1", "a1h", "a2", "a2"),
+            ("a1", "a2", "a1h", "a2"),
+            ("a1", "a2", "a3", "a3"),
+            ("a2", "a2h", "a2", "a2h"),
+            ("", "a1h", "a1", "a1h"),
+            // Charged to 2 and refunded here, charged to 3 there.
+            ("a2", "a1", "a3", "a3"),
+            ("a2", "a1", "a2h", "a2h"),
+        ] {
+            let result = ledger(1, ours).merge(&ledger(1, base), &ledger(1, theirs));
+            assert_eq!(result, ledger(1, merged), "{base} -> {ours} | {theirs}");
+        }
+        assert_eq!(ledger(3, "").merge(&ledger(1, ""), &ledger(2, "")).run, 3);
+        assert_eq!(ledger(2, "").merge(&ledger(1, ""), &ledger(3, "")).run, 3);
+    }
+
+    fn any_ledger() -> impl Strategy<Value = Ledger> {
+        let word = prop::sample::select(vec!["", "0", "1", "1h", "2", "2h", "3"]);
+        prop::collection::vec(word, 3).prop_map(|words| {
+            let records: Vec<String> = ["a", "b", "c"]
+                .iter()
+                .zip(words)
+                .filter(|(_, word)| !word.is_empty())
+                .map(|(id, word)| format!("{id}{word}"))
+                .collect();
+            ledger(1, &records.join(" "))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn merging_with_nothing_new_changes_nothing(base in any_ledger(), other in any_ledger()) {
+            prop_assert_eq!(other.clone().merge(&base, &base), other.clone());
+            prop_assert_eq!(base.clone().merge(&base, &other), other.clone());
+            prop_assert_eq!(other.clone().merge(&base, &other), other);
+        }
+
+        #[test]
+        fn no_charged_attempt_is_forgotten_while_both_remember(
+            base in any_ledger(), ours in any_ledger(), theirs in any_ledger()
+        ) {
+            let merged = ours.clone().merge(&base, &theirs);
+            for (id, record) in &theirs.records {
+                let (before, now) = (attempts(base.records.get(id)), attempts(merged.records.get(id)));
+                let charged = attempts(Some(record)) > before;
+                prop_assert!(!charged || now >= attempts(Some(record)), "{id}");
+            }
+        }
+    }
+}

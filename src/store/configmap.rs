@@ -1,0 +1,379 @@
+//! The state in a ConfigMap, for pods: they have no disk that outlives them.
+//! One data key holds what a file would; whatever else is in the object (labels
+//! and annotations that Helm checks, other keys, owners) goes back as it came.
+//!
+//! There is no lock, so two things stand in for one:
+//!
+//! - every PUT names the `resourceVersion` that it replaces, so that a charge
+//!   fails, and nothing is sent, when anybody wrote since this run looked;
+//! - the charge leaves a claim in the state, for as long as the run may take,
+//!   and the settle removes it: a run that looks meanwhile does not begin.
+//!
+//! The settle must not fail for a conflict (restarts have been sent): it reads
+//! again and merges (`decide/merge.rs`). A claim is advice, and clocks differ:
+//! should two runs get past it, attempts are still counted, by the first.
+
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Map, Value};
+use tokio::time::{Instant, sleep};
+
+use super::format::{self, Claim};
+use super::kubernetes::{Api, ConfigMap, Replaced};
+use super::{Kind, Loaded, Store, Trouble, not_ours};
+use crate::decide::cause::printable;
+use crate::decide::ledger::Ledger;
+use crate::decide::model::Timestamp;
+
+/// The data key that holds the state.
+const KEY: &str = "state.json";
+/// A claim ends within this time, whatever the run's deadline is; one that ends
+/// later than that was written by a clock that is wrong, and is ignored: it
+/// could keep guardian away for days.
+const LONGEST_CLAIM: Duration = Duration::from_secs(60 * 60);
+/// So much may the clocks of two nodes differ without harm to a claim of the
+/// longest sort.
+const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
+/// How often a claim in force is looked at again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// The API server's limit: the values, without their keys (measured).
+const FULL: usize = 1024 * 1024;
+/// A charge leaves room: its settle must not fail for what it adds.
+const FULL_FOR_CHARGES: usize = 900 * 1024;
+/// More conflicts in a row than this are no accident.
+const MERGES: usize = 5;
+
+/// The state of one cluster in a ConfigMap.
+#[derive(Debug)]
+pub struct ConfigMapStore {
+    api: Api,
+    cluster: String,
+    /// The object as it was last seen.
+    object: Value,
+    /// What it remembered then.
+    base: Ledger,
+    /// This run's claim, once it has charged.
+    claim: Option<Claim>,
+}
+
+impl ConfigMapStore {
+    /// Reads the object, waiting for a claim in force to end.
+    pub(super) async fn open(map: &ConfigMap, cluster: &str, wait: Duration) -> Result<Self, Trouble> {
+        let api = Api::new(map)?;
+        let waited_enough = Instant::now().checked_add(wait);
+        loop {
+            let object = api.get().await?;
+            let Some(claim) = claim_of(&object, cluster).filter(|claim| in_force(claim, now())) else {
+                return Ok(Self {
+                    api,
+                    cluster: cluster.to_owned(),
+                    object,
+                    base: Ledger::default(),
+                    claim: None,
+                });
+            };
+            let left = waited_enough.map_or(AGAIN, |end| end.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return Err(locked(format!(
+                    "another run holds the state configmap:{map}: {}, until {} at the latest",
+                    printable(&claim.by),
+                    claim.until
+                )));
+            }
+            sleep(left.min(AGAIN)).await;
+        }
+    }
+
+    fn render(&self, ledger: &Ledger, claim: Option<&Claim>) -> Result<String, Trouble> {
+        let mut bytes = Vec::new();
+        let written = format::write_claimed(&mut bytes, &self.cluster, ledger, claim);
+        let text = written.and_then(|()| String::from_utf8(bytes).map_err(io::Error::other));
+        text.map_err(|error| {
+            Trouble::new(Kind::State, format!("the state cannot be written: {error}"), "this is a defect")
+        })
+    }
+
+    /// Replaces the object by one with this state.
+    async fn put(&mut self, text: &str, limit: usize) -> Result<Option<Replaced>, Trouble> {
+        if state_of(&self.object) == Some(text) {
+            return Ok(None);
+        }
+        let next = with_state(self.object.clone(), text);
+        refuse_too_large(self.api.map(), &self.object, &next, limit)?;
+        self.api.replace(&next).await.map(Some)
+    }
+
+    /// Keeps what cannot be understood under another key.
+    async fn set_aside(&mut self, why: &str) -> Result<Loaded, Trouble> {
+        let (next, key) = without_state(self.object.clone(), now());
+        match self.api.replace(&next).await? {
+            Replaced::Now(object) => self.object = object,
+            Replaced::Conflict { .. } => return Err(changed_meanwhile(self.api.map())),
+        }
+        Ok(Loaded {
+            ledger: Ledger::default(),
+            warning: Some(format!(
+                "the state configmap:{} could not be understood ({why}): it is kept there as {key}, and every failure counts as new",
+                self.api.map()
+            )),
+        })
+    }
+}
+
+impl Store for ConfigMapStore {
+    async fn load(&mut self) -> Result<Loaded, Trouble> {
+        match read(self.api.map(), &self.object, &self.cluster)? {
+            Ok((ledger, claim)) => {
+                if let Some(claim) = claim.filter(|claim| claim.until > now()) {
+                    let by = printable(&claim.by);
+                    tracing::warn!(
+                        "ignored: {by} claims the state until {}, which is too far away to be true",
+                        claim.until
+                    );
+                }
+                self.base.clone_from(&ledger);
+                Ok(Loaded { ledger, warning: None })
+            }
+            Err(why) => self.set_aside(&why).await,
+        }
+    }
+
+    async fn charge(&mut self, ledger: &Ledger, until: Timestamp) -> Result<(), Trouble> {
+        let now = now();
+        let until = until.min(now.plus(LONGEST_CLAIM));
+        let by = self.api.map().account.holder.clone();
+        let claim = Some(Claim { by, until }).filter(|claim| claim.until > now);
+        let text = self.render(ledger, claim.as_ref())?;
+        match self.put(&text, FULL_FOR_CHARGES).await? {
+            None => {}
+            Some(Replaced::Now(object)) => self.object = object,
+            Some(Replaced::Conflict { perhaps_ours }) => {
+                let object = if perhaps_ours { Some(self.api.get().await?) } else { None };
+                let ours = object.filter(|object| state_of(object) == Some(&text));
+                self.object = ours.ok_or_else(|| changed_meanwhile(self.api.map()))?;
+            }
+        }
+        self.base.clone_from(ledger);
+        self.claim = claim;
+        Ok(())
+    }
+
+    async fn settle(&mut self, ledger: &Ledger) -> Result<(), Trouble> {
+        let mut ledger = ledger.clone();
+        let mut others: Option<Claim> = None;
+        for _ in 0..MERGES {
+            let text = self.render(&ledger, others.as_ref())?;
+            match self.put(&text, FULL).await? {
+                Some(Replaced::Conflict { .. }) => self.object = self.api.get().await?,
+                written => {
+                    if let Some(Replaced::Now(object)) = written {
+                        self.object = object;
+                    }
+                    self.base = ledger;
+                    self.claim = None;
+                    return Ok(());
+                }
+            }
+            match read(self.api.map(), &self.object, &self.cluster)? {
+                Ok((theirs, claim)) => {
+                    others =
+                        claim.filter(|claim| self.claim.as_ref() != Some(claim) && in_force(claim, now()));
+                    ledger = ledger.merge(&self.base, &theirs);
+                    self.base = theirs;
+                }
+                // Nothing that another run remembers can be read off it: ours is all there is.
+                Err(_) => self.object = without_state(std::mem::take(&mut self.object), now()).0,
+            }
+        }
+        Err(Trouble::new(
+            Kind::State,
+            format!(
+                "the state configmap:{} was changed by others {MERGES} times while this run wrote it",
+                self.api.map()
+            ),
+            "see what writes it (its metadata.managedFields); the attempts of this run are counted",
+        ))
+    }
+}
+
+/// Reads the ledger with a single GET.
+pub(super) async fn peek(map: &ConfigMap, cluster: &str) -> Result<Loaded, Trouble> {
+    let object = Api::new(map)?.get().await?;
+    Ok(match read(map, &object, cluster)? {
+        Ok((ledger, _)) => Loaded { ledger, warning: None },
+        Err(why) => Loaded {
+            ledger: Ledger::default(),
+            warning: Some(format!(
+                "the state configmap:{map} cannot be understood ({why}); the next run sets it aside"
+            )),
+        },
+    })
+}
+
+/// The ledger and the claim, or why they are corrupt. No state is an empty ledger.
+fn read(
+    map: &ConfigMap,
+    object: &Value,
+    cluster: &str,
+) -> Result<Result<(Ledger, Option<Claim>), String>, Trouble> {
+    let Some(text) = state_of(object) else { return Ok(Ok((Ledger::default(), None))) };
+    match format::read_claimed(|| Ok(text.as_bytes()), cluster) {
+        Ok(Ok(found)) => Ok(Ok(found)),
+        Ok(Err(refusal)) => match not_ours(&format!("configmap:{map}"), cluster, refusal) {
+            Ok(trouble) => Err(trouble),
+            Err(why) => Ok(Err(why)),
+        },
+        Err(error) => Ok(Err(error.to_string())),
+    }
+}
+
+fn claim_of(object: &Value, cluster: &str) -> Option<Claim> {
+    let text = state_of(object)?;
+    format::read_claimed(|| Ok(text.as_bytes()), cluster).ok()?.ok()?.1
+}
+
+fn in_force(claim: &Claim, now: Timestamp) -> bool {
+    claim.until > now && claim.until <= now.plus(LONGEST_CLAIM).plus(CLOCK_SKEW)
+}
+
+/// The text of the state; an empty one is none (`data: {state.json: ""}`).
+fn state_of(object: &Value) -> Option<&str> {
+    object.get("data")?.get(KEY)?.as_str().filter(|text| !text.trim().is_empty())
+}
+
+/// The object with this state, and everything else as it was.
+fn with_state(mut object: Value, text: &str) -> Value {
+    if let Some(data) = data_of(&mut object) {
+        data.insert(KEY.to_owned(), Value::from(text));
+    }
+    object
+}
+
+/// The object with its state under a key that was free, and that key.
+fn without_state(mut object: Value, now: Timestamp) -> (Value, String) {
+    let mut key = format!("state.corrupt-{}", now.to_string().replace([':', '-'], ""));
+    if let Some(data) = data_of(&mut object)
+        && let Some(text) = data.remove(KEY)
+    {
+        while data.contains_key(&key) {
+            key.push('_');
+        }
+        data.insert(key.clone(), text);
+    }
+    (object, key)
+}
+
+/// A ConfigMap that was created empty has no `data`, or null.
+fn data_of(object: &mut Value) -> Option<&mut Map<String, Value>> {
+    let data = object.as_object_mut()?.entry("data").or_insert(Value::Null);
+    if data.is_null() {
+        *data = Value::Object(Map::new());
+    }
+    data.as_object_mut()
+}
+
+/// The bytes of all values, as the API server counts them.
+fn size_of(object: &Value) -> usize {
+    let values = |field: &str| object.get(field).and_then(Value::as_object).into_iter().flat_map(Map::values);
+    let texts = values("data").filter_map(Value::as_str).map(str::len);
+    // In base64 here, four characters for three bytes.
+    let binary =
+        values("binaryData").filter_map(Value::as_str).map(|text| (text.len() / 4).saturating_mul(3));
+    texts.chain(binary).fold(0, usize::saturating_add)
+}
+
+/// Refuses what would fill the ConfigMap; a write that makes it smaller is fine.
+fn refuse_too_large(map: &ConfigMap, before: &Value, after: &Value, limit: usize) -> Result<(), Trouble> {
+    let size = size_of(after);
+    if size <= limit || size < size_of(before) {
+        return Ok(());
+    }
+    let state = state_of(after).map_or(0, str::len);
+    Err(Trouble::new(
+        Kind::State,
+        format!(
+            "the ConfigMap {map} would hold {} KiB (the state {} of them), and {} KiB is the most that fits",
+            size.div_ceil(1024),
+            state.div_ceil(1024),
+            limit / 1024
+        ),
+        "remove its state.corrupt-... keys or what else is in it, reset what need not be remembered, or keep the state in a file",
+    ))
+}
+
+fn locked(message: String) -> Trouble {
+    Trouble::new(Kind::Locked, message, "it ends by itself; start this one again then")
+}
+
+fn changed_meanwhile(map: &ConfigMap) -> Trouble {
+    locked(format!("another run holds the state configmap:{map}: it was changed after this run had read it"))
+}
+
+fn now() -> Timestamp {
+    Timestamp::from(SystemTime::now())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_empty_configmap_has_no_state_however_empty_it_is() {
+        for object in [
+            json!({"kind": "ConfigMap"}),
+            json!({"data": null}),
+            json!({"data": {}}),
+            json!({"data": {"state.json": ""}}),
+            json!({"data": {"state.json": "\n"}}),
+        ] {
+            assert_eq!(state_of(&object), None, "{object}");
+            assert_eq!(state_of(&with_state(object, "x")), Some("x"));
+        }
+    }
+
+    #[test]
+    fn everything_else_in_the_object_stays() {
+        let before = json!({
+            "metadata": {"labels": {"a": "b"}, "resourceVersion": "7"}, "immutable": false,
+            "data": {"other": "1", "state.json": "2"}, "binaryData": {"b": "AAAA"}
+        });
+        let mut expected = before.clone();
+        expected["data"]["state.json"] = "3".into();
+        assert_eq!(with_state(before.clone(), "3"), expected);
+        let (aside, key) = without_state(before.clone(), Timestamp::from_millis(0));
+        assert_eq!(key, "state.corrupt-19700101T000000Z");
+        assert_eq!(aside["data"], json!({"other": "1", "state.corrupt-19700101T000000Z": "2"}));
+        let (again, key) = without_state(with_state(aside, "4"), Timestamp::from_millis(0));
+        assert_eq!(key, "state.corrupt-19700101T000000Z_", "the earlier one is not overwritten");
+        assert_eq!(again["data"].as_object().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn sizes_are_those_that_the_api_server_counts() {
+        assert_eq!(
+            size_of(&json!({"data": {"long-key": "abc", "b": "\u{e9}"}, "binaryData": {"c": "AAAAAAAA"}})),
+            11
+        );
+        assert_eq!(size_of(&json!({"data": null})), 0);
+    }
+
+    #[test]
+    fn a_claim_is_in_force_until_its_end_and_never_for_days() {
+        let claim = |until| Claim { by: String::new(), until: Timestamp::from_millis(until) };
+        let now = Timestamp::from_millis(1_000_000_000);
+        let hour = 60 * 60 * 1000;
+        for (until, expected) in [
+            (999_999_999, false),
+            (1_000_000_000, false),
+            (1_000_000_001, true),
+            (1_000_000_000 + hour, true),
+            (1_000_000_000 + hour + 5 * 60 * 1000, true),
+            (1_000_000_000 + hour + 5 * 60 * 1000 + 1, false),
+            (u64::MAX, false),
+        ] {
+            assert_eq!(in_force(&claim(until), now), expected, "{until}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The wire between guardian and a worker: a TCP proxy that writes down each request and may act when it sees
+//! one.
+//!
+//! It owns the record of what guardian really sent, which owes nothing to guardian nor to the worker (workers
+//! before 3.3 write no access log, KAFKA-14099). It also makes "between the read and the restart" a moment
+//! that a test can hit: the act is done before the request is passed on. It relays bytes and never changes an
+//! answer.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// What happens with a request that was seen.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Then {
+    PassOn,
+    /// Both ends are closed without an answer: Connect never saw the request.
+    Cut,
+}
+
+type Act = Box<dyn FnMut(&str) -> Then + Send>;
+
+pub struct Wire {
+    port: u16,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Wire {
+    pub fn to(port: u16) -> Wire {
+        Wire::acting(port, |_| Then::PassOn)
+    }
+
+    /// `act` gets each request as "METHOD TARGET". It is called for one request at a time.
+    pub fn acting(port: u16, act: impl FnMut(&str) -> Then + Send + 'static) -> Wire {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port on loopback");
+        let wire =
+            Wire { port: listener.local_addr().expect("a bound port").port(), requests: Arc::default() };
+        let act: Arc<Mutex<Act>> = Arc::new(Mutex::new(Box::new(act)));
+        let requests = Arc::clone(&wire.requests);
+        // It ends with the tests' process: a listener on loopback that nobody calls costs nothing.
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let (act, requests) = (Arc::clone(&act), Arc::clone(&requests));
+                thread::spawn(move || relay(client, port, &act, &requests));
+            }
+        });
+        wire
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// All requests so far, "METHOD TARGET", in their order.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The targets of the restart requests among them.
+    pub fn restarts(&self) -> Vec<String> {
+        self.requests()
+            .iter()
+            .filter_map(|request| request.strip_prefix("POST "))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+fn relay(client: TcpStream, port: u16, act: &Mutex<Act>, requests: &Mutex<Vec<String>>) {
+    // A worker that is gone looks to guardian as it would without the wire, but for the moment: accepted,
+    // then closed.
+    let Ok(worker) = TcpStream::connect(("127.0.0.1", port)) else {
+        return;
+    };
+    let (Ok(mut answers), Ok(mut back)) = (worker.try_clone(), client.try_clone()) else {
+        return;
+    };
+    thread::spawn(move || {
+        let _ = std::io::copy(&mut answers, &mut back);
+        let _ = back.shutdown(Shutdown::Both);
+    });
+    let _ = pass_requests_on(&client, &worker, act, requests);
+    let _ = worker.shutdown(Shutdown::Both);
+    let _ = client.shutdown(Shutdown::Both);
+}
+
+/// Guardian's requests have no body, so each one ends with its head.
+fn pass_requests_on(
+    mut client: &TcpStream,
+    mut worker: &TcpStream,
+    act: &Mutex<Act>,
+    requests: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
+    let mut pending = Vec::new();
+    let mut chunk = [0; 4096];
+    loop {
+        let count = client.read(&mut chunk)?;
+        if count == 0 {
+            return Ok(());
+        }
+        pending.extend_from_slice(&chunk[..count]);
+        while let Some(end) = pending.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head: Vec<u8> = pending.drain(..end + 4).collect();
+            let text = String::from_utf8_lossy(&head);
+            let line = text.lines().next().unwrap_or_default();
+            let request = line.rsplit_once(' ').map_or(line, |(request, _)| request).to_owned();
+            requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+            let then = (act.lock().unwrap_or_else(PoisonError::into_inner))(&request);
+            if then == Then::Cut {
+                return Ok(());
+            }
+            worker.write_all(&head)?;
+        }
+    }
+}

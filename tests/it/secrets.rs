@@ -1,0 +1,302 @@
+//! No credential is ever printed, logged or remembered: every command, at the most talkative log level, with every
+//! kind of credential set, while everything fails that can fail.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::sim::{Answer, Authority, Connect, Failure, Leaf, Profile};
+use crate::support::{Ended, Guardian, each};
+use crate::tls::Proxy;
+
+const PASSWORD: &str = "hunter2basic";
+const TOKEN: &str = "hunter3.bearer-token";
+const PROXY_PASSWORD: &str = "hunter4proxy";
+/// `alice:hunter2basic` and `bob:hunter4proxy`, as they go over the wire.
+const ENCODED: [&str; 2] = ["YWxpY2U6aHVudGVyMmJhc2lj", "Ym9iOmh1bnRlcjRwcm94eQ"];
+/// What a connector's own trace may hold.
+const OF_A_CONNECTOR: &str = "hunter5jdbc";
+
+/// The ways to say who we are; each is tried against each failure.
+#[derive(Clone, Copy, Debug)]
+enum Credentials {
+    Variables,
+    Files,
+    Systemd,
+    Token,
+}
+
+/// Files with secrets in them, and a client's certificate and key.
+struct Safe {
+    folder: tempfile::TempDir,
+    authority: Authority,
+    key_lines: Vec<String>,
+}
+
+impl Safe {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::new();
+        let files = authority.write_pem_files(folder.path());
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("user", "alice\n");
+        write("password", &format!("{PASSWORD}\n"));
+        write("connect-password", PASSWORD);
+        write("token", TOKEN);
+        write("broken-token", &format!("{TOKEN}\n{PASSWORD} x"));
+        let key = std::fs::read_to_string(files.client_key).unwrap();
+        let key_lines = key.lines().filter(|line| !line.starts_with("---")).map(str::to_owned).collect();
+        Self { folder, authority, key_lines }
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// A guardian that carries as many secrets as go together.
+    fn guardian(&self, url: &str, credentials: Credentials) -> Guardian {
+        let guardian = Guardian::at(url)
+            .env("LOG_LEVEL", "trace")
+            .env("GUARDIAN_TIMEOUT", "1s")
+            .env("EXPONENTIAL_RATIO", "1")
+            .env("KAFKA_CONNECT_CA_FILE", &self.file("ca.pem"))
+            .env("KAFKA_CONNECT_CERT_FILE", &self.file("client.pem"))
+            .env("KAFKA_CONNECT_KEY_FILE", &self.file("client.key"));
+        match credentials {
+            Credentials::Variables => {
+                guardian.env("KAFKA_CONNECT_USER", "alice").env("KAFKA_CONNECT_PASS", PASSWORD)
+            }
+            Credentials::Files => guardian
+                .env("KAFKA_CONNECT_USER_FILE", &self.file("user"))
+                .env("KAFKA_CONNECT_PASS_FILE", &self.file("password")),
+            Credentials::Systemd => guardian
+                .env("KAFKA_CONNECT_USER", "alice")
+                .env("CREDENTIALS_DIRECTORY", self.folder.path().to_str().unwrap()),
+            Credentials::Token => guardian.env("KAFKA_CONNECT_TOKEN_FILE", &self.file("token")),
+        }
+    }
+
+    /// Fails when one of the secrets is in the text.
+    fn none_in(&self, text: &str, whose: &str) {
+        let needles = [PASSWORD, TOKEN, PROXY_PASSWORD, OF_A_CONNECTOR, ENCODED[0], ENCODED[1]];
+        for needle in needles.into_iter().chain(self.key_lines.iter().map(String::as_str)) {
+            assert!(!text.contains(needle), "{needle} in {whose}: {text}");
+        }
+    }
+
+    fn none_printed(&self, ended: &Ended, whose: &str) {
+        self.none_in(&ended.stdout, whose);
+        self.none_in(&ended.stderr, whose);
+        assert!(!ended.stderr.contains("panicked"), "{whose}: {ended:?}");
+    }
+
+    /// Every file beside the state, whatever its name.
+    fn none_remembered(&self, guardian: &Guardian) {
+        for entry in std::fs::read_dir(guardian.folder()).unwrap() {
+            let path = entry.unwrap().path();
+            self.none_in(
+                &String::from_utf8_lossy(&std::fs::read(&path).unwrap()),
+                &path.display().to_string(),
+            );
+        }
+    }
+
+    /// Runs every command, in every form of output.
+    fn tell_all(&self, guardian: &Guardian, whose: &str) {
+        for arguments in [
+            &["run", "--once", "--output", "json"][..],
+            &["run", "--once", "--log-format", "json"],
+            &["run", "--quiet"],
+            &["run", "--dry-run"],
+            &["status"],
+            &["status", "--output", "json"],
+            &["schedule"],
+            &["reset", "nobody"],
+            &["reset", "--all", "--output", "json"],
+        ] {
+            self.none_printed(&guardian.with(arguments), &format!("{whose}, {arguments:?}"));
+            self.none_remembered(guardian);
+        }
+    }
+}
+
+/// What a careless server says: the credentials that it was sent.
+fn echo() -> String {
+    format!(
+        "Authorization: Basic {}; Proxy-Authorization: Basic {}; Bearer {TOKEN}; http://bob:{PROXY_PASSWORD}@proxy; \
+         password={PASSWORD}",
+        ENCODED[0], ENCODED[1]
+    )
+}
+
+/// The ways in which a listing or a restart can fail, of every sort.
+fn failures() -> Vec<(bool, Answer)> {
+    let of_listing = [
+        Answer::text(401, "text/plain", echo()),
+        Answer::error(403, &echo()),
+        Answer::error(500, &echo()),
+        Answer::text(502, "text/plain", echo()),
+        Answer::text(200, "text/html", format!("<html>{}", echo())),
+        Answer::text(200, "text/plain", echo()),
+        Answer::redirect(302, "/elsewhere"),
+        Answer::raw(format!("NOT HTTP {}\r\n\r\n", echo())),
+        Answer::normal().cut_after(50),
+        Answer::reset(),
+        Answer::hang(),
+    ];
+    let of_restart = [
+        Answer::normal(),
+        Answer::error(500, &format!("Failed to start task: {}", echo())),
+        Answer::error(500, &echo()),
+        Answer::error(404, &echo()),
+        Answer::text(400, "text/html", format!("<html>{}", echo())),
+        Answer::text(401, "text/plain", echo()),
+        Answer::error(405, &echo()),
+        Answer::text(503, "text/plain", echo()),
+        Answer::redirect(307, "/elsewhere"),
+        Answer::reset(),
+        Answer::hang(),
+    ];
+    let of_listing = of_listing.into_iter().map(|answer| (true, answer));
+    of_listing.chain(of_restart.into_iter().map(|answer| (false, answer))).collect()
+}
+
+fn a_failed_task(connect: &Connect) {
+    connect.connector("orders").tasks(1);
+    let trace = format!(
+        "a.B: x\nCaused by: java.sql.SQLException: jdbc:x://app:{OF_A_CONNECTOR}@db password={OF_A_CONNECTOR}\n"
+    );
+    connect.fail_task("orders", 0, Failure::always().with_trace(&trace));
+}
+
+#[test]
+fn no_credential_is_printed_logged_or_remembered_whatever_fails() {
+    let safe = Safe::new();
+    let kinds = [Credentials::Variables, Credentials::Files, Credentials::Systemd, Credentials::Token];
+    let stories =
+        failures().into_iter().enumerate().map(|(number, failure)| (failure, kinds[number % kinds.len()]));
+    let told = std::sync::Mutex::new(std::collections::VecDeque::from_iter(stories));
+    // A few at a time: each starts nine processes, one after another.
+    each((0..6).collect(), |_| {
+        while let Some(((of_listing, answer), credentials)) = { told.lock().unwrap().pop_front() } {
+            let connect = Connect::start(Profile::V3_9);
+            a_failed_task(&connect);
+            let script = if of_listing { connect.on_listing() } else { connect.on_any_restart() };
+            script.answers(answer);
+            let proxy = Proxy::start(None);
+            let guardian = safe
+                .guardian(&connect.url(), credentials)
+                .env("GUARDIAN_PROXY", &proxy.url.replace("//", &format!("//bob:{PROXY_PASSWORD}@")))
+                .env("GUARDIAN_DEADLINE", "1s");
+            safe.tell_all(&guardian, &format!("{credentials:?}"));
+            let sent = match credentials {
+                Credentials::Token => TOKEN,
+                _ => ENCODED[0],
+            };
+            let heads = proxy.heads().concat();
+            assert!(heads.contains(sent) && heads.contains(ENCODED[1]), "the secrets were in use: {heads}");
+        }
+    });
+}
+
+#[test]
+fn no_credential_is_in_what_tls_and_proxies_have_to_say() {
+    let safe = Safe::new();
+    let strangers = Authority::named("Strangers");
+    let secure = |leaf| Connect::with(Profile::V3_9).tls(&safe.authority, leaf).start();
+    let mutual =
+        |clients: &Authority| Connect::with(Profile::V3_9).mutual_tls(&safe.authority, clients).start();
+    let workers = [
+        secure(Leaf::Good),
+        secure(Leaf::Expired),
+        secure(Leaf::WrongHost),
+        mutual(&safe.authority),
+        mutual(&strangers),
+    ];
+    let refusing = Proxy::start(Some("407 Proxy Authentication Required"));
+    let proxies = [Proxy::start(None).url, refusing.url, workers[0].closed_url(), "none".to_owned()];
+    for (number, worker) in workers.iter().enumerate() {
+        a_failed_task(worker);
+        let proxy = proxies[number % proxies.len()].replace("//", &format!("//bob:{PROXY_PASSWORD}@"));
+        let guardian = safe.guardian(&worker.url(), Credentials::Variables).env("GUARDIAN_PROXY", &proxy);
+        let guardian = guardian.env("GUARDIAN_DEADLINE", "2s");
+        safe.tell_all(&guardian, &format!("worker {number}"));
+    }
+    assert!(!workers[3].restarts().is_empty(), "the client's key was in use");
+}
+
+#[test]
+fn no_credential_is_in_what_is_said_of_the_settings() {
+    let safe = Safe::new();
+    let wrong: Vec<Vec<(&str, String)>> = vec![
+        vec![("KAFKA_CONNECT_URL", format!("http://alice:{PASSWORD}@connect:8083"))],
+        vec![("KAFKA_CONNECT_URL", format!("http://alice:{PASSWORD}@:x"))],
+        vec![("KAFKA_CONNECT_URL", format!("alice:{PASSWORD}@connect"))],
+        vec![
+            ("KAFKA_CONNECT_URL", String::new()),
+            ("KAFKA_CONNECT_HOST", format!("alice:{PASSWORD}@connect")),
+        ],
+        vec![("GUARDIAN_PROXY", format!("socks5://bob:{PROXY_PASSWORD}@proxy:1"))],
+        vec![("GUARDIAN_PROXY", format!("bob:{PROXY_PASSWORD}@proxy:1"))],
+        vec![("GUARDIAN_PROXY", format!("http://bob:{PROXY_PASSWORD}@:0:0"))],
+        vec![("GUARDIAN_PROXY", "env".into()), ("HTTP_PROXY", format!("http://bob:{PROXY_PASSWORD}@:0:0"))],
+        vec![("KAFKA_CONNECT_USER", String::new())],
+        vec![("KAFKA_CONNECT_USER", "a:b".into())],
+        vec![("KAFKA_CONNECT_PASS_FILE", safe.file("password"))],
+        vec![("KAFKA_CONNECT_TOKEN_FILE", safe.file("token"))],
+        vec![
+            ("KAFKA_CONNECT_USER", String::new()),
+            ("KAFKA_CONNECT_PASS", String::new()),
+            ("KAFKA_CONNECT_TOKEN_FILE", safe.file("broken-token")),
+        ],
+        vec![("KAFKA_CONNECT_CA_FILE", safe.file("client.key"))],
+        vec![("KAFKA_CONNECT_CERT_FILE", safe.file("client.key"))],
+        vec![("KAFKA_CONNECT_KEY_FILE", safe.file("client.pem"))],
+        vec![("KAFKA_CONNECT_KEY_FILE", safe.file("token"))],
+        vec![("MAX_RESTART", format!("password={PASSWORD}"))],
+    ];
+    each(wrong, |settings| {
+        let guardian = safe.guardian("http://localhost:1", Credentials::Variables);
+        let guardian = settings.iter().fold(guardian, |it, (name, value)| it.env(name, value));
+        for command in ["run", "status", "schedule"] {
+            for output in ["text", "json"] {
+                let ended = guardian.with(&[command, "--output", output]);
+                assert!(ended.code != 0 || command == "schedule", "{settings:?} {command}: {ended:?}");
+                safe.none_printed(&ended, &format!("{settings:?} {command}"));
+            }
+        }
+    });
+    // A password on the command line would be seen by everybody: there is no flag for one.
+    for arguments in [
+        vec!["run".to_owned(), "--password".to_owned(), PASSWORD.to_owned()],
+        vec!["run".to_owned(), format!("--password={PASSWORD}")],
+        vec!["run".to_owned(), "--proxy".to_owned(), format!("http://bob:{PROXY_PASSWORD}@proxy:1")],
+        vec!["run".to_owned(), "--url".to_owned(), format!("http://alice:{PASSWORD}@connect:8083")],
+    ] {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let ended = Guardian::at("http://localhost:1").with(&arguments).exits(2);
+        safe.none_printed(&ended, arguments[1]);
+    }
+}
+
+#[test]
+fn no_credential_is_on_the_command_line_of_a_running_guardian() {
+    let safe = Safe::new();
+    let connect = Connect::start(Profile::V3_9);
+    connect.on_listing().answers(Answer::normal().delayed(Duration::from_secs(60)));
+    let guardian = safe.guardian(&connect.url(), Credentials::Files);
+    let mut child = guardian.start(&["run", "--every", "1m"]);
+    connect.wait_for("the listing", |connect| connect.listings() > 0);
+    let tasks = Path::new("/proc").join(child.id().to_string()).join("task");
+    for entry in std::fs::read_dir(tasks).unwrap() {
+        let task = entry.unwrap().path();
+        for file in ["cmdline", "comm"] {
+            let text = std::fs::read(task.join(file))
+                .map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " "));
+            safe.none_in(&text.unwrap_or_default(), file);
+        }
+        let environment = std::fs::read(task.join("environ")).unwrap_or_default();
+        safe.none_in(&String::from_utf8_lossy(&environment), "the environment, when files are used");
+    }
+    child.kill().unwrap();
+    safe.none_printed(&Ended::of(child), "the loop");
+}

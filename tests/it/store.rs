@@ -1,0 +1,251 @@
+//! What every place for the state promises, held against each of them: the same tests over a file and over a ConfigMap.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use connector_guardian::decide::ledger::Ledger;
+use connector_guardian::decide::model::{InstanceId, Timestamp};
+use connector_guardian::http::{Authorization, Secret, TrustedCas};
+use connector_guardian::store::{
+    ConfigMap, Kind, Loaded, Opened, Place, ServiceAccount, Store, Trouble, open, peek,
+};
+
+use crate::kubernetes::{FakeApi, TOKEN};
+
+/// What the state of the cluster `test` in this file remembers, for a story that is not async.
+pub(crate) fn look(path: &Path) -> Result<Loaded, Trouble> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(peek(&Place::File(path.to_owned()), "test"))
+}
+
+/// A place for the state, and a view of it from outside.
+trait Home {
+    fn new() -> Self;
+    fn place(&self) -> Place;
+    /// What is kept as the state.
+    fn text(&self) -> Option<String>;
+    fn put(&self, text: &str);
+    /// What was set aside.
+    fn aside(&self) -> Vec<String>;
+}
+
+struct File(tempfile::TempDir);
+
+impl Home for File {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn place(&self) -> Place {
+        Place::File(self.0.path().join("state.json"))
+    }
+
+    fn text(&self) -> Option<String> {
+        std::fs::read_to_string(self.0.path().join("state.json")).ok()
+    }
+
+    fn put(&self, text: &str) {
+        std::fs::write(self.0.path().join("state.json"), text).unwrap();
+    }
+
+    fn aside(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().path());
+        let aside = entries.filter(|path| path.to_string_lossy().contains("corrupt"));
+        aside.map(|path| std::fs::read_to_string(path).unwrap()).collect()
+    }
+}
+
+struct Map(FakeApi);
+
+impl Home for Map {
+    fn new() -> Self {
+        Self(FakeApi::start())
+    }
+
+    fn place(&self) -> Place {
+        Place::ConfigMap(Box::new(ConfigMap {
+            name: "guardian-state".to_owned(),
+            namespace: "connect".to_owned(),
+            account: ServiceAccount {
+                server: format!("https://127.0.0.1:{}", self.0.port()).parse().unwrap(),
+                authorization: Authorization::Bearer(Secret::from(TOKEN.to_owned())),
+                trusted: TrustedCas::from_pem(self.0.ca_pem().as_bytes()).unwrap(),
+                folder: self.0.folder().to_owned(),
+                holder: "a test".to_owned(),
+            },
+        }))
+    }
+
+    fn text(&self) -> Option<String> {
+        self.0.data("state.json")
+    }
+
+    fn put(&self, text: &str) {
+        self.0.edit(|object| object["data"]["state.json"] = text.into());
+    }
+
+    fn aside(&self) -> Vec<String> {
+        let object = self.0.object();
+        let data = object["data"].as_object().cloned().unwrap_or_default();
+        let aside = data.iter().filter(|(key, _)| key.contains("corrupt"));
+        aside.map(|(_, text)| text.as_str().unwrap().to_owned()).collect()
+    }
+}
+
+macro_rules! each_place {
+    ($($promise:ident),+ $(,)?) => {
+        mod in_a_file {
+            $(#[tokio::test] async fn $promise() { super::$promise(&super::Home::new() as &super::File).await; })+
+        }
+        mod in_a_configmap {
+            $(#[tokio::test] async fn $promise() { super::$promise(&super::Home::new() as &super::Map).await; })+
+        }
+    };
+}
+
+each_place!(
+    nothing_yet_is_an_empty_ledger_and_looking_writes_nothing,
+    what_was_charged_and_settled_is_what_is_loaded,
+    one_run_at_a_time,
+    who_may_wait_waits_for_the_other_to_end,
+    what_a_dead_run_charged_is_counted,
+    what_cannot_be_understood_is_set_aside_once_and_never_by_a_look,
+    what_is_not_ours_is_refused_and_left_untouched,
+    a_charge_that_ends_at_once_holds_nobody_up,
+);
+
+fn now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+fn soon(millis: u64) -> Timestamp {
+    now().plus(Duration::from_millis(millis))
+}
+
+fn charged(run: u64, names: &[&str]) -> Ledger {
+    let mut ledger = Ledger { run, ..Ledger::default() };
+    for name in names {
+        ledger.charge(&InstanceId::task(name, 1), run, Timestamp::from_millis(1000));
+    }
+    ledger
+}
+
+async fn opened(home: &impl Home) -> Result<Opened, Trouble> {
+    open(&home.place(), "c", Duration::ZERO).await
+}
+
+async fn loaded(home: &impl Home) -> Ledger {
+    let loaded = opened(home).await.unwrap().load().await.unwrap();
+    assert_eq!(loaded.warning, None);
+    assert_eq!(peek(&home.place(), "c").await.unwrap(), loaded);
+    loaded.ledger
+}
+
+async fn nothing_yet_is_an_empty_ledger_and_looking_writes_nothing(home: &impl Home) {
+    assert_eq!(loaded(home).await, Ledger::default());
+    assert_eq!(home.text(), None);
+}
+
+async fn what_was_charged_and_settled_is_what_is_loaded(home: &impl Home) {
+    let mut store = opened(home).await.unwrap();
+    store.load().await.unwrap();
+    store.charge(&charged(1, &["a", "b"]), soon(60_000)).await.unwrap();
+    store.settle(&charged(1, &["a"])).await.unwrap();
+    drop(store);
+    assert_eq!(loaded(home).await, charged(1, &["a"]));
+    // Without a charge, and twice.
+    let mut store = opened(home).await.unwrap();
+    store.load().await.unwrap();
+    store.settle(&charged(2, &["a", "c"])).await.unwrap();
+    store.settle(&charged(2, &["c"])).await.unwrap();
+    drop(store);
+    assert_eq!(loaded(home).await, charged(2, &["c"]));
+}
+
+async fn one_run_at_a_time(home: &impl Home) {
+    let mut first = opened(home).await.unwrap();
+    first.load().await.unwrap();
+    first.charge(&charged(1, &["a"]), soon(60_000)).await.unwrap();
+    let refused = opened(home).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::Locked);
+    assert!(refused.message.contains("another run holds the state"), "{refused:?}");
+    assert_eq!(peek(&home.place(), "c").await.unwrap().ledger, charged(1, &["a"]), "a look needs no lock");
+    first.settle(&charged(1, &["a"])).await.unwrap();
+    drop(first);
+    assert!(opened(home).await.is_ok());
+}
+
+async fn who_may_wait_waits_for_the_other_to_end(home: &impl Home) {
+    let mut first = opened(home).await.unwrap();
+    first.load().await.unwrap();
+    first.charge(&charged(1, &["a", "b"]), soon(60_000)).await.unwrap();
+    let ending = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        first.settle(&charged(1, &["a"])).await.unwrap();
+        drop(first);
+    };
+    let place = home.place();
+    let (second, ()) = tokio::join!(open(&place, "c", Duration::from_secs(9)), ending);
+    assert_eq!(second.unwrap().load().await.unwrap().ledger, charged(1, &["a"]));
+}
+
+async fn what_a_dead_run_charged_is_counted(home: &impl Home) {
+    let mut dies = opened(home).await.unwrap();
+    dies.load().await.unwrap();
+    dies.charge(&charged(1, &["a"]), soon(700)).await.unwrap();
+    drop(dies);
+    let mut next = open(&home.place(), "c", Duration::from_secs(9)).await.unwrap();
+    assert_eq!(next.load().await.unwrap().ledger, charged(1, &["a"]));
+}
+
+async fn what_cannot_be_understood_is_set_aside_once_and_never_by_a_look(home: &impl Home) {
+    for (round, text) in ["{\"version\":1,", "not even JSON"].into_iter().enumerate() {
+        home.put(text);
+        let seen = peek(&home.place(), "c").await.unwrap();
+        assert!(seen.warning.unwrap().contains("the next run sets it aside"));
+        assert_eq!((home.text().as_deref(), home.aside().len()), (Some(text), round));
+        let found = opened(home).await.unwrap().load().await.unwrap();
+        assert_eq!(found.ledger, Ledger::default());
+        assert!(found.warning.unwrap().contains("it is kept"));
+        assert_eq!(home.text(), None);
+        assert!(home.aside().contains(&text.to_owned()), "{:?}", home.aside());
+        assert_eq!(home.aside().len(), round + 1, "the one before is still there");
+        let mut store = opened(home).await.unwrap();
+        assert_eq!(store.load().await.unwrap().warning, None, "said once");
+        store.settle(&charged(1, &["a"])).await.unwrap();
+        drop(store);
+        assert_eq!(loaded(home).await, charged(1, &["a"]));
+        // The time of the next one's name is another.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+    }
+}
+
+async fn what_is_not_ours_is_refused_and_left_untouched(home: &impl Home) {
+    for (text, kind, says) in [
+        (
+            "{\"version\":2,\"cluster\":\"c\",\"run\":1,\"instances\":[]}",
+            Kind::State,
+            "newer guardian (format 2)",
+        ),
+        (
+            "{\"version\":1,\"cluster\":\"d\",\"run\":1,\"instances\":[]}",
+            Kind::OtherCluster,
+            "of the cluster \"d\"",
+        ),
+    ] {
+        home.put(text);
+        let refused = opened(home).await.unwrap().load().await.unwrap_err();
+        assert_eq!(refused.kind, kind);
+        assert!(refused.message.contains(says), "{refused:?}");
+        assert_eq!(peek(&home.place(), "c").await.unwrap_err(), refused);
+        assert_eq!((home.text().as_deref(), home.aside()), (Some(text), Vec::new()));
+    }
+}
+
+async fn a_charge_that_ends_at_once_holds_nobody_up(home: &impl Home) {
+    let mut person = opened(home).await.unwrap();
+    person.load().await.unwrap();
+    person.charge(&charged(1, &["a"]), Timestamp::default()).await.unwrap();
+    drop(person);
+    assert_eq!(loaded(home).await, charged(1, &["a"]));
+}
