@@ -1,7 +1,8 @@
 //! The state in a ConfigMap, as whole runs live through it: two runs at once, a run that is killed, a reset in
 //! between, and an API server that refuses, fails, hangs or is somebody else.
 
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -27,6 +28,15 @@ fn failing() -> Connect {
     connect.connector("orders").tasks(2);
     connect.fail_task("orders", 1, Failure::always());
     connect
+}
+
+/// Restarts get no answer until a word, or the end of its sender, comes.
+fn hold_restarts(connect: &Connect) -> mpsc::Sender<()> {
+    let (release, held) = mpsc::channel();
+    connect.on_any_restart().runs(move |_| {
+        let _ = held.recv_timeout(Duration::from_secs(60));
+    });
+    release
 }
 
 fn attempts(state: &Value, connector: &str) -> Option<u64> {
@@ -125,7 +135,7 @@ fn what_recovers_is_forgiven_here_too() {
 #[test]
 fn a_second_run_meets_the_claim_of_the_first_and_sends_nothing() {
     let (api, connect) = (FakeApi::start(), failing());
-    connect.on_any_restart().answers(Answer::normal().delayed(Duration::from_secs(3)));
+    let held = hold_restarts(&connect);
     let guardian = pod(&api, &connect.url());
     let first = guardian.start(&["run", "--once"]);
     connect.wait_for("the restart", |connect| connect.restarts().len() == 1);
@@ -136,6 +146,7 @@ fn a_second_run_meets_the_claim_of_the_first_and_sends_nothing() {
     let message = second["error"]["message"].as_str().unwrap();
     assert!(message.contains("configmap:guardian-state/connect: guardian-29381-x7k2p (pid "), "{message}");
     assert_eq!(guardian.with(&["status"]).exits(0).code, 0, "a look needs no lock");
+    drop(held);
     Ended::of(first).exits(0);
     assert_eq!(connect.restarts(), ["orders/1"]);
     assert_eq!((attempts(&api.state(), "orders"), &api.state()["claim"]), (Some(1), &Value::Null));
@@ -158,14 +169,15 @@ fn of_two_runs_that_read_the_same_state_only_one_restarts() {
 fn a_run_that_was_killed_has_its_attempt_counted_and_holds_others_up_for_its_deadline_only() {
     let (api, connect) = (FakeApi::start(), failing());
     connect.on_any_restart().answers(Answer::hang()).times(1);
-    let guardian = pod(&api, &connect.url()).env("EXPONENTIAL_RATIO", "1").env("GUARDIAN_DEADLINE", "4s");
+    let guardian = pod(&api, &connect.url()).env("EXPONENTIAL_RATIO", "1").env("GUARDIAN_DEADLINE", "8s");
     let mut killed = guardian.start(&["run", "--once"]);
     connect.wait_for("the restart", |connect| connect.restarts().len() == 1);
     killed.kill().unwrap();
     killed.wait().unwrap();
     guardian.run().exits(75);
     assert_eq!(attempts(&api.state(), "orders"), Some(1));
-    std::thread::sleep(Duration::from_secs(4));
+    let until = humantime::parse_rfc3339(api.state()["claim"]["until"].as_str().unwrap()).unwrap();
+    std::thread::sleep(until.duration_since(SystemTime::now()).unwrap_or_default());
     let (document, code) = guardian.run_json();
     assert_eq!((actions(&document), code), (vec!["orders/1 restarted".to_owned()], 0));
     assert_eq!(instance(&document, "orders", Some(1))["attempts"], 2);
@@ -181,7 +193,7 @@ fn a_claim_by_a_clock_that_is_wrong_is_ignored() {
         (Duration::from_secs(10 * 365 * 24 * 60 * 60), 0),
     ] {
         let (api, connect) = (FakeApi::start(), failing());
-        let until = humantime::format_rfc3339_millis(std::time::SystemTime::now() + until).to_string();
+        let until = humantime::format_rfc3339_millis(SystemTime::now() + until).to_string();
         let claim = json!({"by": "elsewhere\u{1b}[31m", "until": until});
         let state = json!({"version": 1, "cluster": "test", "run": 1, "claim": claim, "instances": []});
         api.edit(|object| object["data"]["state.json"] = state.to_string().into());
@@ -195,15 +207,15 @@ fn a_claim_by_a_clock_that_is_wrong_is_ignored() {
 #[test]
 fn a_deadline_beyond_an_hour_claims_an_hour() {
     let (api, connect) = (FakeApi::start(), failing());
-    connect.on_any_restart().answers(Answer::normal().delayed(Duration::from_secs(1)));
+    let held = hold_restarts(&connect);
     let guardian = pod(&api, &connect.url()).env("GUARDIAN_DEADLINE", "5h");
     let run = guardian.start(&["run", "--once"]);
     connect.wait_for("the restart", |connect| connect.restarts().len() == 1);
     let until = api.state()["claim"]["until"].as_str().unwrap().to_owned();
-    let left =
-        humantime::parse_rfc3339(&until).unwrap().duration_since(std::time::SystemTime::now()).unwrap();
+    let left = humantime::parse_rfc3339(&until).unwrap().duration_since(SystemTime::now()).unwrap();
     assert!(left <= Duration::from_secs(60 * 60) && left > Duration::from_secs(59 * 60), "{left:?}");
     guardian.run().exits(75);
+    drop(held);
     Ended::of(run).exits(0);
 }
 
@@ -212,11 +224,15 @@ fn a_deadline_beyond_an_hour_claims_an_hour() {
 #[test]
 fn a_reset_waits_for_a_run_to_end() {
     let (api, connect) = (FakeApi::start(), failing());
-    connect.on_any_restart().answers(Answer::normal().delayed(Duration::from_secs(2)));
+    let held = hold_restarts(&connect);
     let guardian = pod(&api, &connect.url());
     let run = guardian.start(&["run", "--once"]);
     connect.wait_for("the restart", |connect| connect.restarts().len() == 1);
-    assert_eq!(guardian.with(&["reset", "orders"]).exits(0).stdout, "forgotten: orders/1\n");
+    api.requests();
+    let reset = guardian.start(&["reset", "orders"]);
+    connect.wait_for("a look at the claim", |_| !api.requests().is_empty());
+    drop(held);
+    assert_eq!(Ended::of(reset).exits(0).stdout, "forgotten: orders/1\n");
     Ended::of(run).exits(0);
     assert_eq!(remembered(&api), [""; 0]);
 }
@@ -224,13 +240,14 @@ fn a_reset_waits_for_a_run_to_end() {
 #[test]
 fn a_reset_gives_up_on_a_run_that_goes_on_for_longer() {
     let (api, connect) = (FakeApi::start(), failing());
-    connect.on_any_restart().answers(Answer::normal().delayed(Duration::from_secs(14)));
+    let held = hold_restarts(&connect);
     let guardian = pod(&api, &connect.url());
     let run = guardian.start(&["run", "--once"]);
     connect.wait_for("the restart", |connect| connect.restarts().len() == 1);
     let started = Instant::now();
     guardian.with(&["reset", "orders"]).exits(75);
     assert!(started.elapsed() >= Duration::from_secs(10), "{:?}", started.elapsed());
+    drop(held);
     Ended::of(run).exits(0);
     assert_eq!(attempts(&api.state(), "orders"), Some(1));
 }
@@ -301,7 +318,7 @@ fn what_a_person_edits_during_the_restarts_is_kept() {
 fn a_claim_of_another_run_outlives_a_settle_that_comes_late() {
     let api = FakeApi::start();
     let (_connect, guardian) = two_that_wait(&api);
-    let until = humantime::format_rfc3339_millis(std::time::SystemTime::now() + Duration::from_secs(99));
+    let until = humantime::format_rfc3339_millis(SystemTime::now() + Duration::from_secs(99));
     let claim = json!({"by": "another", "until": until.to_string()});
     let (edit, others) = (api.editor(), claim.clone());
     let story = move |object: &mut Value| {
@@ -684,13 +701,13 @@ fn what_was_spoilt_during_the_restarts_is_kept_and_the_run_s_own_ledger_is_saved
 
 #[test]
 fn what_another_sets_aside_first_is_left_to_it() {
-    let (api, connect) = (FakeApi::start(), failing());
+    let (api, connect) = (FakeApi::start(), Connect::start(Profile::V3_9));
+    connect.connector("orders").tasks(1);
     api.edit(|object| object["data"]["state.json"] = "spoilt".into());
     let edit = api.editor();
     let story = |object: &mut Value| object["data"] = json!({"state.corrupt-1": "spoilt"});
     api.next("PUT", Fault::After(Box::new(move || edit(story))));
     pod(&api, &connect.url()).run().exits(75);
-    assert_eq!(connect.restarts(), [""; 0]);
     assert_eq!(api.object()["data"], json!({"state.corrupt-1": "spoilt"}));
 }
 
@@ -713,11 +730,12 @@ fn a_newer_state_and_another_cluster_s_stay_untouched() {
 #[test]
 fn a_configmap_that_is_deleted_during_the_restarts_is_said_and_not_created() {
     let (api, connect) = (FakeApi::start(), failing());
-    connect.on_any_restart().answers(Answer::normal().delayed(Duration::from_secs(1)));
+    let held = hold_restarts(&connect);
     let guardian = pod(&api, &connect.url());
     let run = guardian.start(&["run", "--once"]);
     connect.wait_for("the restart", |connect| connect.restarts().len() == 1);
     api.delete();
+    drop(held);
     let ended = Ended::of(run).exits(1);
     assert!(ended.stderr.contains("there is no ConfigMap guardian-state"), "{ended:?}");
 }

@@ -1,6 +1,8 @@
 //! What every place for the state promises, held against each of them: the same tests over a file and over a ConfigMap.
 
 use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use connector_guardian::decide::ledger::Ledger;
@@ -9,6 +11,8 @@ use connector_guardian::http::{Authorization, Secret, TrustedCas};
 use connector_guardian::store::{
     ConfigMap, Kind, Loaded, Opened, Place, ServiceAccount, Store, Trouble, open, peek,
 };
+
+use serde_json::{Value, json};
 
 use crate::kubernetes::{FakeApi, TOKEN};
 
@@ -92,6 +96,84 @@ impl Home for Map {
     }
 }
 
+/// In a real cluster, made and read by a `kubectl` that may do so, and reached by guardian as in a pod: by
+/// `KUBERNETES_SERVICE_HOST`, `KUBERNETES_SERVICE_PORT` and `GUARDIAN_SERVICEACCOUNT_DIR`.
+struct Real {
+    name: String,
+}
+
+impl Real {
+    fn account(file: &str) -> String {
+        let folder = std::env::var("GUARDIAN_SERVICEACCOUNT_DIR").unwrap();
+        std::fs::read_to_string(Path::new(&folder).join(file)).unwrap().trim().to_owned()
+    }
+
+    fn kubectl(&self, verb: &[&str], more: &[&str]) -> String {
+        let namespace = Self::account("namespace");
+        let name = [self.name.as_str(), "--namespace", namespace.as_str()];
+        let output =
+            Command::new("kubectl").args(verb).arg("configmap").args(name).args(more).output().unwrap();
+        assert!(output.status.success(), "{verb:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn data(&self) -> serde_json::Map<String, Value> {
+        let object: Value = serde_json::from_str(&self.kubectl(&["get"], &["--output", "json"])).unwrap();
+        object["data"].as_object().cloned().unwrap_or_default()
+    }
+}
+
+impl Home for Real {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::SeqCst);
+        let real = Self { name: format!("guardian-test-{}-{number}", std::process::id()) };
+        real.kubectl(&["create"], &[]);
+        real
+    }
+
+    fn place(&self) -> Place {
+        let variable = |name| std::env::var(name).unwrap();
+        let server = format!(
+            "https://{}:{}",
+            variable("KUBERNETES_SERVICE_HOST"),
+            variable("KUBERNETES_SERVICE_PORT")
+        );
+        Place::ConfigMap(Box::new(ConfigMap {
+            name: self.name.clone(),
+            namespace: Self::account("namespace"),
+            account: ServiceAccount {
+                server: server.parse().unwrap(),
+                authorization: Authorization::Bearer(Secret::from(Self::account("token"))),
+                trusted: TrustedCas::from_pem(Self::account("ca.crt").as_bytes()).unwrap(),
+                folder: variable("GUARDIAN_SERVICEACCOUNT_DIR").into(),
+                holder: "a test".to_owned(),
+            },
+        }))
+    }
+
+    fn text(&self) -> Option<String> {
+        Some(self.data().get("state.json")?.as_str()?.to_owned())
+    }
+
+    fn put(&self, text: &str) {
+        let patch = json!({"data": {"state.json": text}}).to_string();
+        self.kubectl(&["patch"], &["--type", "merge", "--patch", &patch]);
+    }
+
+    fn aside(&self) -> Vec<String> {
+        let data = self.data();
+        let aside = data.iter().filter(|(key, _)| key.contains("corrupt"));
+        aside.map(|(_, text)| text.as_str().unwrap().to_owned()).collect()
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        self.kubectl(&["delete"], &[]);
+    }
+}
+
 macro_rules! each_place {
     ($($promise:ident),+ $(,)?) => {
         mod in_a_file {
@@ -99,6 +181,11 @@ macro_rules! each_place {
         }
         mod in_a_configmap {
             $(#[tokio::test] async fn $promise() { super::$promise(&super::Home::new() as &super::Map).await; })+
+        }
+        mod in_a_real_cluster {
+            $(#[tokio::test]
+            #[ignore = "needs a Kubernetes API server, kubectl, and a service account's folder"]
+            async fn $promise() { super::$promise(&super::Home::new() as &super::Real).await; })+
         }
     };
 }
@@ -215,8 +302,6 @@ async fn what_cannot_be_understood_is_set_aside_once_and_never_by_a_look(home: &
         store.settle(&charged(1, &["a"])).await.unwrap();
         drop(store);
         assert_eq!(loaded(home).await, charged(1, &["a"]));
-        // The time of the next one's name is another.
-        tokio::time::sleep(Duration::from_millis(1100)).await;
     }
 }
 
