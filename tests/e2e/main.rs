@@ -6,15 +6,19 @@
 //! cargo test --locked --test e2e -- --ignored V3_9 V4_3 table::    # two of them, and the table
 //! ```
 //!
-//! Every test is `#[ignore]`d, because it needs a JDK 17 (`java`, `javac`) and, the first time, Maven and a
-//! repository that serves Kafka's jars; run on a machine without them, it fails and says what to install. The
-//! jars are kept in `$GUARDIAN_E2E_CACHE`, else `connector-guardian/e2e` in the user's cache folder.
+//! Every test is `#[ignore]`d, because it needs a JDK 17 (`java`, `javac`, `keytool`), openssl, nginx and, the
+//! first time, Maven and a repository that serves Kafka's jars; run on a machine without them, it fails and says
+//! what to install. The jars are kept in `$GUARDIAN_E2E_CACHE`, else `connector-guardian/e2e` in the user's cache folder.
 //! `GUARDIAN_E2E_KEEP=1` keeps logs and topics of the run in the temporary folder; without it nothing is
 //! left, neither files nor processes.
 //!
 //! What guardian says (exit code, `--output json`) is always held against others: the worker (its status, its
 //! access log), the wire between them, and the connector, which counts its own starts in a file.
 
+#![allow(unreachable_pub, reason = "one program: `pub` says what a module is for")]
+
+mod certificates;
+mod cluster;
 mod connect;
 mod flaky;
 mod guardian;
@@ -22,6 +26,7 @@ mod http;
 mod jars;
 mod jvm;
 mod kafka;
+mod nginx;
 mod scenarios;
 mod scene;
 mod table;
