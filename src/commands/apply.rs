@@ -20,6 +20,8 @@ use crate::signal::Interrupt;
 /// "Not now" is asked again after these waits: four tries within ten seconds. A
 /// rebalance takes two to eight; a task of a stopped connector answers so for ever.
 const AGAIN_AFTER: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+/// ... also when Connect takes its time for each answer.
+const TRIED_FOR: Duration = Duration::from_secs(10);
 /// After a signal, requests in flight get this long: Kubernetes and systemd
 /// send SIGKILL later.
 const GRACE: Duration = Duration::from_secs(8);
@@ -63,6 +65,12 @@ impl Progress {
         known.extend(outcomes.into_iter().map(|(id, outcome)| (id, (outcome, now))));
     }
 
+    /// As if nothing had been sent for these.
+    fn forget(&self, ids: &[InstanceId]) {
+        let mut known = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|id, _| !ids.contains(id));
+    }
+
     fn halted(&self) -> Option<Halt> {
         *self.halt.borrow()
     }
@@ -91,7 +99,14 @@ pub(super) async fn apply<C: Cluster>(
     let mut batches = batches.into_iter();
     let mut sending = JoinSet::new();
     let mut end = end;
-    let mut signalled = false;
+    // A signal or the deadline that came before the first request leaves nothing to be sent.
+    let early = *interrupt.borrow();
+    let mut signalled = early.is_some();
+    if let Some(number) = early {
+        progress.stop(Halt::Signal(number));
+    } else if Instant::now() >= end {
+        progress.stop(Halt::Deadline);
+    }
     loop {
         while progress.halted().is_none()
             && sending.len() < parallel.max(1)
@@ -146,13 +161,9 @@ async fn send_all<C: Cluster>(cluster: Arc<C>, batch: Batch, progress: Arc<Progr
 /// Sends one call, again for as long as the answer is "not now". `false` when
 /// an old worker did not understand it.
 async fn send<C: Cluster>(cluster: &C, call: &Call, progress: &Progress) -> bool {
-    let all = |outcome: &Outcome| -> Vec<(InstanceId, Outcome)> {
-        let ids = match call {
-            Call::Together { expected, .. } => expected.clone(),
-            Call::One(id) => vec![id.clone()],
-        };
-        ids.into_iter().map(|id| (id, outcome.clone())).collect()
-    };
+    let all =
+        |outcome: &Outcome| call.ids().iter().map(|id| (id.clone(), outcome.clone())).collect::<Vec<_>>();
+    let started = Instant::now();
     let mut waits = AGAIN_AFTER.iter();
     loop {
         progress.note(all(&Outcome::Unknown("it was under way when the run ended".into())));
@@ -169,14 +180,13 @@ async fn send<C: Cluster>(cluster: &C, call: &Call, progress: &Progress) -> bool
                 return true;
             }
             Reply::ConnectorOnly => {
-                progress.note(all(&Outcome::NotNow(
-                    "an old worker ignored the call for all failed tasks".into(),
-                )));
+                progress.forget(call.ids());
                 return false;
             }
             Reply::NotNow(text) => {
                 progress.note(all(&Outcome::NotNow(text)));
-                let Some(wait) = waits.next() else { return true };
+                let wait = waits.next().filter(|wait| started.elapsed().saturating_add(**wait) <= TRIED_FOR);
+                let Some(wait) = wait else { return true };
                 let mut halt = progress.halt.subscribe();
                 tokio::select! {
                     () = sleep(*wait) => {}

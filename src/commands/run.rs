@@ -188,8 +188,7 @@ pub async fn one_run<C: Cluster, S: Store>(
     ran.given_up = plan.note_given_up(ledger);
     let due: Vec<InstanceId> = plan.due().map(|line| line.id.clone()).collect();
     if !due.is_empty() {
-        let together =
-            plan.wants_together() && timeout_at(end, cluster.can_restart_together()).await.unwrap_or(false);
+        let together = plan.wants_together() && can_restart_together(cluster, end, interrupt).await;
         let batches = plan.batches(ledger, together);
         tell_causes(plan, ledger, orders.policy);
         let charged: Vec<Uncharged> = due.iter().map(|id| ledger.charge(id, run, now)).collect();
@@ -229,6 +228,14 @@ async fn plan_only<C: Cluster>(
     interrupt: &mut Interrupt,
 ) -> Ran {
     read_and_plan(cluster, loaded, orders, clock(), end_of(orders.deadline), interrupt).await
+}
+
+/// Asked only when it matters; no answer in time means that Connect cannot.
+async fn can_restart_together<C: Cluster>(cluster: &Arc<C>, end: Instant, interrupt: &mut Interrupt) -> bool {
+    tokio::select! {
+        can = timeout_at(end, cluster.can_restart_together()) => can.unwrap_or(false),
+        _ = interrupted(interrupt) => false,
+    }
 }
 
 fn end_of(deadline: Duration) -> Instant {

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use reqwest::Response;
 use tokio::sync::mpsc;
 
-use crate::decide::cause::{cut, printable};
+use crate::decide::cause::{cut, mask_secrets, printable};
 use crate::http;
 
 /// Error texts are short; what comes after this is not read.
@@ -35,7 +35,7 @@ impl fmt::Display for BodyError {
                 write!(f, "the answer is longer than {} MiB, which no cluster's status is", limit >> 20)
             }
             Self::NotJson { beginning, .. } if beginning.trim_start().starts_with('<') => {
-                write!(f, "the answer is a web page, not JSON: {}", cut(beginning.trim(), 80))
+                write!(f, "the answer is a web page, not JSON: {}", cut(&mask_secrets(beginning.trim()), 80))
             }
             Self::NotJson { beginning, .. } if beginning.trim().is_empty() => {
                 f.write_str("the answer is empty")

@@ -101,10 +101,10 @@ impl Trouble {
                 let hint = "the credentials are known but may not do this: ask who runs Connect or its proxy";
                 Self::new(Kind::Unauthorized, url, format!("HTTP 403: forbidden{said}"), Some(hint))
             }
-            StatusCode::NOT_FOUND if is_page(text) => Self::new(
+            StatusCode::NOT_FOUND => Self::new(
                 Kind::NotConnect,
                 url,
-                "HTTP 404 as a web page",
+                if is_page(text) { "HTTP 404 as a web page" } else { "HTTP 404" },
                 Some("a worker that is still starting answers so; otherwise check the port and path"),
             ),
             _ if status.is_redirection() => Self::new(
@@ -152,6 +152,19 @@ pub(super) enum Answer {
     Is(Outcome),
 }
 
+/// What a worker puts in front of the error of the worker to which it passed
+/// a request on (`RestClient`).
+const FORWARDED: &str = "IO Error trying to forward REST request: ";
+
+/// Whether this error of forwarding says that the other worker did nothing: it
+/// did not accept the connection, or answered 409, which is a 500 with this
+/// text before KAFKA-13702 (3.4.0). A config provider whose own server refuses
+/// a connection says so too, but without [`FORWARDED`] in front: that restart
+/// was tried.
+fn was_not_forwarded(error: &str) -> bool {
+    error.contains("Connection refused") || error.starts_with("Cannot complete request")
+}
+
 /// The table of restart answers. 202 to a KIP-745 call is not here: its body
 /// says what was taken.
 pub(super) fn answer(status: StatusCode, text: &str) -> Answer {
@@ -166,14 +179,18 @@ pub(super) fn answer(status: StatusCode, text: &str) -> Answer {
         (401 | 403, _) => Answer::Is(Outcome::Unauthorized(told)),
         (404, Some(_)) => Answer::Is(Outcome::NotFound(told)),
         (409 | 429, _) | (503, Some(_)) => Answer::NotNow(told),
-        (500, Some(message)) => match message {
+        (500, Some(message)) => {
+            let forwarded = message.strip_prefix(FORWARDED);
+            let said = forwarded.unwrap_or(message);
             // The second is a standalone worker's way to say it.
-            _ if message.starts_with("Failed to start") || message.starts_with("Failed to transition") => {
+            if said.starts_with("Failed to start") || said.starts_with("Failed to transition") {
                 Answer::Is(Outcome::FailedAgain(told))
+            } else if message.contains("rebalance is expected") || forwarded.is_some_and(was_not_forwarded) {
+                Answer::NotNow(told)
+            } else {
+                Answer::Is(Outcome::Unknown(told))
             }
-            _ if message.contains("rebalance is expected") || message.contains("Connection refused") => Answer::NotNow(told),
-            _ => Answer::Is(Outcome::Unknown(told)),
-        },
+        }
         (300..=499, _) => Answer::Is(Outcome::Refused(told)),
         _ => Answer::Is(Outcome::Unknown(told)),
     }
@@ -181,11 +198,7 @@ pub(super) fn answer(status: StatusCode, text: &str) -> Answer {
 
 /// The same outcome for every instance of a call.
 pub(super) fn for_all(call: &Call, outcome: &Outcome) -> Reply {
-    let ids = match call {
-        Call::Together { expected, .. } => expected.clone(),
-        Call::One(id) => vec![id.clone()],
-    };
-    Reply::Done(ids.into_iter().map(|id| (id, outcome.clone())).collect())
+    Reply::Done(call.ids().iter().map(|id| (id.clone(), outcome.clone())).collect())
 }
 
 #[derive(Deserialize)]
@@ -216,8 +229,9 @@ fn is_page(text: &str) -> bool {
     text.trim_start().starts_with('<')
 }
 
-/// What the body says, behind a colon; nothing for a page or nothing.
-fn said(text: &str) -> String {
+/// What the body says, behind a colon and safe to print; nothing for a page or
+/// nothing.
+pub(super) fn said(text: &str) -> String {
     let text =
         connect_message(text).unwrap_or_else(|| if is_page(text) { String::new() } else { text.to_owned() });
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
@@ -256,6 +270,9 @@ mod tests {
             (500, json("Failed to transition connector x to state STARTED"), "FailedAgain"),
             (500, json("Request cannot be completed because a rebalance is expected"), "NotNow"),
             (500, json(&format!("{forwarding}java.net.ConnectException: Connection refused")), "NotNow"),
+            (500, json("java.net.ConnectException: Connection refused (vault:8200)"), "Unknown"),
+            (500, json(&format!("{forwarding}Cannot complete request momentarily due to")), "NotNow"),
+            (500, json(&format!("{forwarding}Failed to start task: x-0")), "FailedAgain"),
             (500, json(&format!("{forwarding}Idle timeout expired: 30000/30000 ms")), "Unknown"),
             (500, json(&format!("{forwarding}Unrecognized field \\\"version\\\"")), "Unknown"),
             (500, json("Request timed out. The worker is currently starting the connector"), "Unknown"),

@@ -115,9 +115,11 @@ impl Connect {
                 StatusCode::INTERNAL_SERVER_ERROR => {
                     let text = read_text(response).await;
                     match error::connect_message(&text) {
-                        Some(message) => {
+                        Some(_) => {
                             tracing::warn!(
-                                "{url} cannot list all statuses at once ({message}); asking for each connector by itself"
+                                "{} cannot list all statuses at once{}; asking for each connector by itself",
+                                error::shown(url),
+                                error::said(&text)
                             );
                             Ok(None)
                         }

@@ -147,6 +147,17 @@ pub enum Call {
     One(InstanceId),
 }
 
+impl Call {
+    /// The instances that it is to restart.
+    #[must_use]
+    pub fn ids(&self) -> &[InstanceId] {
+        match self {
+            Self::Together { expected, .. } => expected,
+            Self::One(id) => std::slice::from_ref(id),
+        }
+    }
+}
+
 impl Plan {
     /// What the run number `run` does about this listing, given what the ledger
     /// remembers after observing it. `recovered` is what `observe` returned.

@@ -74,17 +74,21 @@ pub(super) fn secure(builder: ClientBuilder, settings: &Settings) -> ClientBuild
 pub(super) fn explain(error: &reqwest::Error) -> Option<String> {
     let mut source: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(cause) = source {
-        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-            return Some(in_words(tls));
-        }
-        // An I/O error hides its cause from `source()`.
-        let hidden = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(tls) = hidden.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        if let Some(tls) = within(cause) {
             return Some(in_words(tls));
         }
         source = cause.source();
     }
     None
+}
+
+/// The TLS error that this error is. An I/O error hides what it was made of
+/// from `source()`, and the connector wraps one into another.
+fn within<'a>(mut cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    while let Some(hidden) = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+        cause = hidden;
+    }
+    cause.downcast_ref()
 }
 
 fn in_words(error: &rustls::Error) -> String {

@@ -5,6 +5,8 @@
 //! the program did not print.
 
 #![allow(
+    clippy::pedantic,
+    unreachable_pub,
     clippy::expect_used,
     clippy::print_stdout,
     clippy::panic,

@@ -1,4 +1,4 @@
-//! End-to-end tests: the real `guardian` against real Apache Kafka, a KRaft broker and Connect workers of six
+//! End-to-end tests: the real `guardian` against real Apache Kafka, a `KRaft` broker and Connect workers of six
 //! releases.
 //!
 //! ```text
@@ -15,12 +15,25 @@
 //! What guardian says (exit code, `--output json`) is always held against others: the worker (its status, its
 //! access log), the wire between them, and the connector, which counts its own starts in a file.
 
-#![allow(unreachable_pub, reason = "one program: `pub` says what a module is for")]
+#![allow(
+    clippy::pedantic,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test says what is wrong by failing, and is read once"
+)]
 
 mod certificates;
 mod cluster;
 mod connect;
 mod flaky;
+mod gate;
 mod guardian;
 mod http;
 mod jars;

@@ -33,7 +33,7 @@ macro_rules! scenario {
             $(
                 #[test]
                 #[ignore = "starts real Apache Kafka: run with --ignored"]
-                #[allow(non_snake_case)]
+                #[allow(non_snake_case, reason = "a release is named as its label is")]
                 fn $version() {
                     $crate::scene::$play(&$crate::jars::$version, stringify!($name), super::$name);
                 }

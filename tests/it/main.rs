@@ -3,6 +3,9 @@
 //! linking a dozen takes longer than running them.
 
 #![allow(
+    clippy::pedantic,
+    clippy::drop_non_drop,
+    unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -10,7 +13,7 @@
     clippy::string_slice,
     clippy::arithmetic_side_effects,
     clippy::print_stderr,
-    reason = "a test says what is wrong by failing"
+    reason = "a test says what is wrong by failing, and is read once"
 )]
 
 #[path = "../sim/mod.rs"]
@@ -19,7 +22,11 @@ mod sim;
 mod sim_selftest;
 mod support;
 
+mod answers;
+mod death;
+mod listing;
 mod readme;
 mod run;
 mod simulation;
 mod tidy;
+mod tls;

@@ -12,9 +12,11 @@ use serde_json::Value;
 use crate::cluster::Cluster;
 use crate::connect::{Worker, task_of};
 use crate::flaky::Flaky;
+use crate::gate::Gate;
 use crate::guardian::{Guardian, Run};
 use crate::http;
 use crate::jvm;
+use crate::kafka;
 use crate::scene::scenario;
 use crate::wait;
 use crate::wire::{Then, Wire};
@@ -163,7 +165,8 @@ fn starting_worker_loses_no_record(cluster: &mut Cluster) {
     let run = guardian(&cluster.leader.url()).once(&[]);
     assert_eq!(run.assert_ok().count("gave_up"), CONNECTORS as u64, "{}", run.json);
 
-    let mut third = cluster.setup.start_without_waiting();
+    let gate = Gate::before(&kafka::broker().address);
+    let mut third = cluster.setup.clone().set("bootstrap.servers", gate.address()).start_without_waiting();
     let wire = Wire::to(third.port);
     let mut seen = BTreeSet::new();
     wait::until("the third worker to list every connector as given up", || {
@@ -171,6 +174,9 @@ fn starting_worker_loses_no_record(cluster: &mut Cluster) {
         let said = what_a_starting_worker_said(&run);
         for flaky in &failed {
             assert_eq!(attempts_remembered(&home, &flaky.name), Some(1), "after {said}");
+        }
+        if said == "{}" {
+            gate.open();
         }
         seen.insert(said);
         match run.json["summary"]["gave_up"].as_u64() {
@@ -314,13 +320,15 @@ fn worker_killed_in_the_middle_of_a_restart(cluster: &mut Cluster) {
     quick.heal("task-0");
     let before = (slow.starts("connector"), quick.starts("task 0"));
 
-    let urls = format!("{},{}", follower.url(), leader.url());
+    let wire = Wire::to(follower.port);
+    let urls = format!("{},{}", wire.url(), leader.url());
     let home = jvm::new_folder("guardian");
     let args = ["--parallel", "1", "--include", &slow.name, "--include", &quick.name];
     let guardian = Guardian::new(&urls, &home).args(["run", "--once", "--output", "json", "--settle", "0s"]);
     let guardian = guardian.args(args);
     let under_way = guardian.start();
     slow.await_starts("connector", before.0 + 1);
+    wire.die();
     follower.jvm.killer()();
     let run = under_way.finish();
     assert_eq!(run.code, Some(1), "{}", run.json);
@@ -331,6 +339,7 @@ fn worker_killed_in_the_middle_of_a_restart(cluster: &mut Cluster) {
 
     // Connect did what was in flight, so the next run finds both healthy.
     leader.await_connector(&slow.name, "RUNNING");
+    leader.await_task(&slow.name, 0, "RUNNING");
     leader.await_task(&quick.name, 0, "RUNNING");
     let run = guardian.run();
     run.assert_ok();

@@ -151,3 +151,13 @@ pub(crate) fn instance<'a>(document: &'a Value, connector: &str, task: Option<u6
     let found = all.iter().find(|line| line["connector"] == connector && line["task"].as_u64() == task);
     found.unwrap_or_else(|| panic!("{connector} {task:?} has no entry in {document:#}"))
 }
+
+/// Tells each story in a thread of its own: most of their time is waiting. A story that fails names itself by what it
+/// asserts.
+pub(crate) fn each<T: Send + Sync>(stories: Vec<T>, tell: impl Fn(&T) + Sync) {
+    std::thread::scope(|scope| {
+        for story in &stories {
+            scope.spawn(|| tell(story));
+        }
+    });
+}
