@@ -104,7 +104,8 @@ fn nginx_with_a_login(authority: &Authority, worker: u16) -> Nginx {
     let users = folder.join("users");
     fs::write(&users, format!("{USER}:{}\n", hash(PASSWORD))).expect("write the users");
     let server = authority.server();
-    let [nobody] = jvm::free_ports();
+    // A free port might be another test's by the time it is asked; a socket's file that nobody makes is nobody's.
+    let nobody = folder.join("nobody").display().to_string();
     // It accepts, as the kernel does for a process that hangs, and is open for as long as the tests run.
     let silent = Box::leak(Box::new(TcpListener::bind(("127.0.0.1", 0)).expect("a free port on loopback")));
     let silent = silent.local_addr().expect("a bound port").port();
@@ -115,7 +116,7 @@ fn nginx_with_a_login(authority: &Authority, worker: u16) -> Nginx {
              \x20   auth_basic \"Kafka Connect\";\n    auth_basic_user_file {};\n\
              \x20   proxy_read_timeout 2s;\n\
              \x20   location /connect/ {{ proxy_pass http://127.0.0.1:{worker}/; }}\n\
-             \x20   location /nobody/ {{ proxy_pass http://127.0.0.1:{nobody}/; }}\n\
+             \x20   location /nobody/ {{ proxy_pass http://unix:{nobody}:/; }}\n\
              \x20   location /silent/ {{ proxy_pass http://127.0.0.1:{silent}/; }}\n\
              \x20   location /maintenance/ {{ default_type text/html; return 200 '<h1>Back soon</h1>'; }}",
             server.certificate.display(),

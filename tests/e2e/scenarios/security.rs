@@ -87,7 +87,7 @@ fn https_with_a_private_ca(worker: &Worker, authority: &Authority) {
     worker.await_task(NAME, 0, "RUNNING");
 }
 
-scenario!(alone mutual_tls on V2_8 V3_9 V4_3);
+scenario!(alone mutual_tls on V3_9 V4_3);
 
 /// Under TLS 1.3 a client learns only at its first read that it should have shown a certificate.
 fn mutual_tls(version: &'static Version) {
