@@ -7,6 +7,8 @@ use std::fmt::Write;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use crate::decide::cause::printable;
+
 /// One setting: a flag, environment names, or both.
 #[derive(Debug)]
 pub struct Setting {
@@ -263,12 +265,13 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     }
 }
 
-/// Clap's message up to its usage, on one line.
+/// Clap's message up to its usage, on one line: what it quotes is somebody's
+/// typing, and may hold what a terminal would obey.
 fn one_line(message: &str) -> String {
     let lines =
         message.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     let parts: Vec<&str> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
-    parts.join("; ").trim_start_matches("error: ").to_owned()
+    printable(parts.join("; ").trim_start_matches("error: ")).into_owned()
 }
 
 impl Typed {
@@ -343,9 +346,10 @@ mod tests {
             &["guardian", "rnu"],
             &["guardian", "run", "--hots", "x"],
             &["guardian", "run", "--host"],
+            &["guardian", "run", "--ho\rst\u{1b}[31m"],
         ] {
             let Parsed::Wrong(text) = parse(args.iter().map(OsString::from)) else { panic!("{args:?}") };
-            assert!(!text.contains('\n') && !text.is_empty(), "{text}");
+            assert!(!text.contains(char::is_control) && !text.is_empty(), "{text:?}");
         }
     }
 }

@@ -254,20 +254,24 @@ impl Config {
     /// # Errors
     /// One line that names the setting that cannot be used and what it takes.
     pub fn new(typed: &Typed, environment: &Environment) -> Result<Self, Refused> {
-        let sources = Sources { typed, environment };
+        // A path that is shown may hold what a terminal would obey.
+        Self::understood(&Sources { typed, environment }).map_err(|refused| printable(&refused).into_owned())
+    }
+
+    fn understood(sources: &Sources<'_>) -> Result<Self, Refused> {
         let mut warnings = Vec::new();
-        let urls = urls(&sources, &mut warnings)?;
-        let cluster = cluster(&sources, &urls)?;
+        let urls = urls(sources, &mut warnings)?;
+        let cluster = cluster(sources, &urls)?;
         Ok(Self {
-            state: state(&sources, &cluster)?,
+            state: state(sources, &cluster)?,
             cluster,
-            connect: connect(&sources, urls)?,
-            policy: policy(&sources)?,
+            connect: connect(sources, urls)?,
+            policy: policy(sources)?,
             filter: Filter::new(&sources.list("include")?, &sources.list("exclude")?),
-            run: run(&sources)?,
-            output: output(&sources)?,
+            run: run(sources)?,
+            output: output(sources)?,
             quiet: sources.switch("quiet")?,
-            log: log(&sources)?,
+            log: log(sources)?,
             warnings,
         })
     }
@@ -866,6 +870,7 @@ mod tests {
                 &[("KAFKA_CONNECT_CA_FILE", "/nowhere/ca.pem")],
                 "KAFKA_CONNECT_CA_FILE: /nowhere/ca.pem cannot be read",
             ),
+            (&[], &[("KAFKA_CONNECT_CA_FILE", "/a\n\u{1b}[31mb")], "/a[31mb cannot be read"),
             (
                 &[],
                 &[("KAFKA_CONNECT_CERT_FILE", "/dev/null")],

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::Reply;
 use super::body::BodyError;
-use crate::decide::cause::{cut, mask_secrets, printable};
+use crate::decide::cause::brief;
 use crate::decide::outcome::Outcome;
 use crate::decide::plan::Call;
 use crate::http;
@@ -235,7 +235,7 @@ pub(super) fn said(text: &str) -> String {
     let text =
         connect_message(text).unwrap_or_else(|| if is_page(text) { String::new() } else { text.to_owned() });
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    if line.is_empty() { String::new() } else { format!(": {}", cut(&mask_secrets(&printable(line)), 300)) }
+    if line.is_empty() { String::new() } else { format!(": {}", brief(line)) }
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@ use std::borrow::Cow;
 /// Longer causes are cut here: a table's row and a ledger of thousands of
 /// failures must stay readable.
 const LONGEST: usize = 300;
+/// So much of a line is looked at: an exception may quote a whole record, and
+/// the search for secrets takes the square of the length.
+const LOOKED_AT: usize = 8 * LONGEST;
 
 /// The root cause of a Java stack trace: the last `Caused by:` line of the
 /// outermost chain, else the first line that says anything; `None` for a trace
@@ -14,13 +17,21 @@ const LONGEST: usize = 300;
 /// (`Throwable.printStackTrace`), which is no cause.
 #[must_use]
 pub fn root_cause(trace: &str) -> Option<String> {
-    let lines = || trace.lines();
-    let line = lines()
+    let says = |line: &str| !printable(line).trim().is_empty();
+    let line = trace
+        .lines()
         .filter_map(|line| line.strip_prefix("Caused by: "))
-        .rfind(|rest| !rest.trim().is_empty())
-        .or_else(|| lines().find(|line| !line.trim().is_empty()))?;
-    let line = printable(line.trim());
-    Some(cut(&mask_secrets(&line), LONGEST))
+        .rfind(|rest| says(rest))
+        .or_else(|| trace.lines().find(|line| says(line)))?;
+    Some(brief(line))
+}
+
+/// A line as it may be shown: printable, without secrets, cut.
+#[must_use]
+pub fn brief(line: &str) -> String {
+    let line = printable(line);
+    let line = cut(line.trim(), LOOKED_AT);
+    cut(&mask_secrets(&line), LONGEST)
 }
 
 /// The text without control characters and without the characters that turn or
@@ -170,6 +181,8 @@ mod tests {
         );
         assert_eq!(root_cause("\n\r\n  x\n").unwrap(), "x");
         assert_eq!(root_cause(" \n\t\n"), None);
+        assert_eq!(root_cause(" \u{2}\n\u{200b} \n"), None, "what cannot be printed says nothing");
+        assert_eq!(root_cause("first\nCaused by: \u{7}\n").unwrap(), "first");
         assert_eq!(root_cause("first\nCaused by: \n").unwrap(), "first");
     }
 
@@ -178,6 +191,17 @@ mod tests {
         let cause = root_cause(&format!("a\u{1b}]0;title\u{7}b\u{202e}c {}", "x".repeat(400))).unwrap();
         assert!(cause.starts_with("a]0;titlebc x"), "{cause}");
         assert_eq!(cause.chars().count(), 300);
+    }
+
+    #[test]
+    fn a_message_that_quotes_a_whole_record_takes_no_time() {
+        // Each of these took more than a minute.
+        for piece in ["password=a ", "password", "//a:b@ ", "Bearer abcdefgh ", "\"secret\": \""] {
+            let cause = root_cause(&piece.repeat(1_000_000 / piece.len())).unwrap();
+            assert!(cause.chars().count() <= LONGEST && !cause.contains("b@"), "{cause}");
+        }
+        let hidden = root_cause(&format!("x password={}", "hunter2".repeat(1_000_000))).unwrap();
+        assert_eq!(hidden, "x password=***");
     }
 
     #[test]

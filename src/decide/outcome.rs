@@ -226,7 +226,7 @@ impl<'a> Row<'a> {
         };
         let healthy = episode.and_then(|episode| episode.healthy);
         let forgiven = healthy.map(|healthy| match policy.forgiveness(attempts) {
-            Wait::Runs(runs) => Next::Runs(runs.saturating_sub(healthy.runs).max(1)),
+            Wait::Runs(runs) => Next::Runs(away(runs.saturating_sub(healthy.runs)).max(1)),
             Wait::Time(time) => Next::At(healthy.since.plus(time)),
         });
         Self {

@@ -200,6 +200,24 @@ fn restart_wait_recover_forgive() {
     assert!(world.ledger.records.is_empty(), "the fourth healthy run forgives: its wait was four runs");
 }
 
+/// What comes at run 5 is one run away for run 4, and also for somebody who looks after run 4.
+#[test]
+fn a_look_between_two_runs_counts_as_the_run_before_it_did() {
+    let mut world = World::new().with("orders", "RUNNING", &["FAILED"]);
+    world.run();
+    world.ledger.charge(&InstanceId::task("orders", 0), world.run, world.now);
+    world.set("orders", "RUNNING", &["RUNNING"]);
+    let forgiven = |world: &World, plan: &Plan, view| {
+        let row = |line| Row::new(line, &world.ledger, &world.policy, world.run, world.now, view);
+        plan.lines.iter().map(|line| row(line).forgiven).collect::<Vec<_>>()
+    };
+    let plan = world.plan();
+    assert_eq!(forgiven(&world, &plan, View::Run), [Some(Next::Runs(3))], "its wait is four runs");
+    let mut look = world.plan();
+    look.add_recovering(&world.ledger);
+    assert_eq!(forgiven(&world, &look, View::Between), [Some(Next::Runs(3))]);
+}
+
 #[test]
 fn a_relapse_within_the_wait_climbs_on() {
     let mut world =

@@ -8,9 +8,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::certificates::STORE_PASSWORD;
 use crate::flaky::{self, Flaky};
 use crate::http::{self, Answer, segment};
 use crate::jars::Version;
@@ -55,6 +57,7 @@ pub struct Setup {
     settings: BTreeMap<String, String>,
     jvm_options: Vec<String>,
     headers: Vec<String>,
+    https: bool,
 }
 
 impl Setup {
@@ -70,6 +73,7 @@ impl Setup {
             settings: BTreeMap::new(),
             jvm_options: Vec::new(),
             headers: Vec::new(),
+            https: false,
         }
     }
 
@@ -85,6 +89,23 @@ impl Setup {
     pub fn jvm_option(mut self, option: impl Into<String>) -> Setup {
         self.jvm_options.push(option.into());
         self
+    }
+
+    /// A second listener, for guardian. `client_auth` is Connect's word: "none", "requested", "required".
+    pub fn https(mut self, keys: &Path, trusted: &Path, client_auth: &str) -> Setup {
+        self.https = true;
+        let stores = [("keystore", keys), ("truststore", trusted)];
+        stores
+            .into_iter()
+            .fold(self, |setup, (what, path)| {
+                let key = format!("listeners.https.ssl.{what}");
+                setup
+                    .set(&format!("{key}.location"), path.display().to_string())
+                    .set(&format!("{key}.type"), "PKCS12")
+                    .set(&format!("{key}.password"), STORE_PASSWORD)
+            })
+            .set("listeners.https.ssl.key.password", STORE_PASSWORD)
+            .set("listeners.https.ssl.client.auth", client_auth)
     }
 
     /// A header line that the harness itself sends with each request (a worker with authentication).
@@ -109,11 +130,11 @@ impl Setup {
         jvm::with_ports(&what, |ports| self.start_on(ports, &jars, &plugins))
     }
 
-    fn start_on(&self, [port]: [u16; 1], jars: &Path, plugins: &Path) -> Option<Worker> {
+    fn start_on(&self, [port, https_port]: [u16; 2], jars: &Path, plugins: &Path) -> Option<Worker> {
         let folder = jvm::new_folder(&format!("worker-{}", self.version.number));
         let settings = folder.join("worker.properties");
         let text: String = self
-            .properties(port, &folder, plugins)
+            .properties(port, https_port, &folder, plugins)
             .into_iter()
             .map(|(key, value)| format!("{key}={value}\n"))
             .collect();
@@ -144,16 +165,24 @@ impl Setup {
             }
             std::net::TcpStream::connect(("127.0.0.1", port)).map(|_| true).map_err(|error| error.to_string())
         });
-        bound.then(|| Worker { version: self.version, port, headers: self.headers.clone(), jvm })
+        bound.then(|| Worker { version: self.version, port, https_port, headers: self.headers.clone(), jvm })
     }
 
-    fn properties(&self, port: u16, folder: &Path, plugins: &Path) -> BTreeMap<String, String> {
+    fn properties(
+        &self,
+        port: u16,
+        https_port: u16,
+        folder: &Path,
+        plugins: &Path,
+    ) -> BTreeMap<String, String> {
         let group = &self.group;
+        let https = if self.https { format!(",https://127.0.0.1:{https_port}") } else { String::new() };
         let mut properties: BTreeMap<String, String> = [
             ("bootstrap.servers", kafka::broker().address.clone()),
             ("key.converter", "org.apache.kafka.connect.storage.StringConverter".to_owned()),
             ("value.converter", "org.apache.kafka.connect.storage.StringConverter".to_owned()),
-            ("listeners", format!("http://127.0.0.1:{port}")),
+            ("listeners", format!("http://127.0.0.1:{port}{https}")),
+            ("rest.advertised.listener", "http".to_owned()),
             ("rest.advertised.host.name", "127.0.0.1".to_owned()),
             ("rest.advertised.port", port.to_string()),
             ("plugin.path", plugins.display().to_string()),
@@ -209,6 +238,8 @@ pub struct Worker {
     pub version: &'static Version,
     /// The plain listener, which every worker has.
     pub port: u16,
+    /// Bound only when the set-up asked for it.
+    https_port: u16,
     headers: Vec<String>,
     pub jvm: Jvm,
 }
@@ -216,6 +247,15 @@ pub struct Worker {
 impl Worker {
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub fn https_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.https_port)
+    }
+
+    /// As it calls itself in a status.
+    pub fn id(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     pub fn log(&self) -> &Log {
@@ -409,6 +449,24 @@ pub fn await_one_group(workers: &[&Worker]) -> usize {
             .filter(|_| all_alike)
             .ok_or_else(|| format!("{joined:?}"))
     })
+}
+
+/// Waits until these workers are one group that has not met for a second: a new connector makes it meet, and
+/// once more when work is handed over.
+pub fn await_quiet_group(workers: &[&Worker]) -> usize {
+    const QUIET: Duration = Duration::from_secs(1);
+    let meetings = || -> usize {
+        workers.iter().map(|worker| worker.log().text().matches("Joined group at generation ").count()).sum()
+    };
+    let (mut last, mut since) = (meetings(), Instant::now());
+    wait::until("the group not to meet for a second", || {
+        let now = meetings();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        if since.elapsed() >= QUIET { Ok(()) } else { Err(format!("{now} joins, {:?} ago", since.elapsed())) }
+    });
+    await_one_group(workers)
 }
 
 /// "GENERATION LEADER" of the last time that a worker logged having joined.

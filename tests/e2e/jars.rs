@@ -81,6 +81,11 @@ impl Version {
         self.is_at_least(3, 3)
     }
 
+    /// Jetty 12 refuses `%2F`, `%25` and `%5C` in a path.
+    pub fn takes_any_name_in_a_url(&self) -> bool {
+        !self.is_at_least(4, 0)
+    }
+
     pub fn uses_log4j2(&self) -> bool {
         self.is_at_least(4, 0)
     }

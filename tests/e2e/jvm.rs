@@ -108,6 +108,15 @@ pub fn java_version() -> &'static str {
     })
 }
 
+/// A process of another kind, to be ended with the tests as well.
+pub fn leave_to_watchdog(pid: u32) {
+    tell_watchdog('+', pid);
+}
+
+pub fn take_from_watchdog(pid: u32) {
+    tell_watchdog('-', pid);
+}
+
 /// What a JVM has printed so far.
 #[derive(Clone)]
 pub struct Log(PathBuf);
@@ -175,6 +184,21 @@ impl Jvm {
                 (found, _) => found,
             }
         })
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("ask for a child of ours").is_some()
+    }
+
+    /// What ends it with SIGKILL: it writes nothing, tells nobody, and its port refuses connections afterwards.
+    /// For a moment that only another thread sees come.
+    pub fn killer(&self) -> impl Fn() + Send + Clone + 'static {
+        let (pid, name) = (self.child.id().to_string(), self.name.clone());
+        move || {
+            // Not yet waited for, so the number is still its own.
+            let killed = Command::new("kill").args(["-9", &pid]).status();
+            assert!(killed.expect("run kill").success(), "kill -9 {name}");
+        }
     }
 
     /// Ends it as its service manager would, and waits: a worker leaves its group and writes UNASSIGNED.

@@ -6,9 +6,9 @@
 //! cargo test --locked --test e2e -- --ignored V3_9 V4_3 table::    # two of them, and the table
 //! ```
 //!
-//! Every test is `#[ignore]`d, because it needs a JDK 17 (`java`, `javac`) and, the first time, Maven and a
-//! repository that serves Kafka's jars; run on a machine without them, it fails and says what to install. The
-//! jars are kept in `$GUARDIAN_E2E_CACHE`, else `connector-guardian/e2e` in the user's cache folder.
+//! Every test is `#[ignore]`d, because it needs a JDK 17 (`java`, `javac`, `keytool`), openssl, nginx and, the
+//! first time, Maven and a repository that serves Kafka's jars; run on a machine without them, it fails and says
+//! what to install. The jars are kept in `$GUARDIAN_E2E_CACHE`, else `connector-guardian/e2e` in the user's cache folder.
 //! `GUARDIAN_E2E_KEEP=1` keeps logs and topics of the run in the temporary folder; without it nothing is
 //! left, neither files nor processes.
 //!
@@ -29,13 +29,17 @@
     reason = "a test says what is wrong by failing, and is read once"
 )]
 
+mod certificates;
+mod cluster;
 mod connect;
 mod flaky;
+mod gate;
 mod guardian;
 mod http;
 mod jars;
 mod jvm;
 mod kafka;
+mod nginx;
 mod scenarios;
 mod scene;
 mod table;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use crate::cluster::{self, Cluster};
 use crate::connect::{Setup, Worker};
 use crate::guardian::{Guardian, Run};
 use crate::jars::{self, Version};
@@ -15,9 +16,12 @@ use crate::jvm;
 use crate::table;
 use crate::wire::Wire;
 
-/// Declares one test per version for a scenario function of the same name: one that takes a `Scene`, or, as
-/// "alone", one that takes a `Version` and starts its own workers.
+/// Declares one test per version for a scenario function of the same name: one that takes a `Scene`; as
+/// "clustered", a `Cluster`; as "alone", a `Version`, to start workers of its own.
 macro_rules! scenario {
+    (clustered $name:ident on $($version:ident)+) => {
+        $crate::scene::scenario!(@ play_clustered $name $($version)+);
+    };
     (alone $name:ident on $($version:ident)+) => {
         $crate::scene::scenario!(@ play_alone $name $($version)+);
     };
@@ -63,6 +67,17 @@ pub fn play(version: &'static Version, name: &'static str, scenario: impl FnOnce
 pub fn play_alone(version: &'static Version, name: &'static str, scenario: impl FnOnce(&'static Version)) {
     let _verdict = Verdict::awaited(version, name);
     scenario(version);
+}
+
+/// Plays one scenario on the two shared workers of a version.
+pub fn play_clustered(version: &'static Version, name: &'static str, scenario: impl FnOnce(&mut Cluster)) {
+    let mut verdict = Verdict::awaited(version, name);
+    let mut lent = cluster::lend(version);
+    let cluster = lent.as_mut().expect("lent with a cluster in it");
+    verdict.started = Instant::now();
+    let tails = [&cluster.leader, &cluster.follower].map(|worker| ShowOnPanic(worker.log().clone()));
+    scenario(cluster);
+    drop(tails);
 }
 
 fn lend_worker(version: &'static Version) -> MutexGuard<'static, Option<Worker>> {

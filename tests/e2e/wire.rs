@@ -11,6 +11,8 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use crate::wait;
+
 /// What happens with a request that was seen.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Then {
@@ -24,6 +26,14 @@ type Act = Box<dyn FnMut(&str) -> Then + Send>;
 pub struct Wire {
     port: u16,
     requests: Arc<Mutex<Vec<String>>>,
+    clients: Arc<Mutex<Clients>>,
+}
+
+/// Whom it serves; nobody any more after its death.
+#[derive(Default)]
+struct Clients {
+    is_dead: bool,
+    streams: Vec<TcpStream>,
 }
 
 impl Wire {
@@ -34,13 +44,21 @@ impl Wire {
     /// `act` gets each request as "METHOD TARGET". It is called for one request at a time.
     pub fn acting(port: u16, act: impl FnMut(&str) -> Then + Send + 'static) -> Wire {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port on loopback");
-        let wire =
-            Wire { port: listener.local_addr().expect("a bound port").port(), requests: Arc::default() };
+        let wire = Wire {
+            port: listener.local_addr().expect("a bound port").port(),
+            requests: Arc::default(),
+            clients: Arc::default(),
+        };
         let act: Arc<Mutex<Act>> = Arc::new(Mutex::new(Box::new(act)));
-        let requests = Arc::clone(&wire.requests);
+        let (requests, clients) = (Arc::clone(&wire.requests), Arc::clone(&wire.clients));
         // It ends with the tests' process: a listener on loopback that nobody calls costs nothing.
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
+                let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
+                if clients.is_dead {
+                    break;
+                }
+                clients.streams.extend(client.try_clone());
                 let (act, requests) = (Arc::clone(&act), Arc::clone(&requests));
                 thread::spawn(move || relay(client, port, &act, &requests));
             }
@@ -50,6 +68,19 @@ impl Wire {
 
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Ends as a killed process does, but in an order that a test can rely on: first its port refuses, then its
+    /// connections break.
+    pub fn die(&self) {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).is_dead = true;
+        wait::until("the wire's port to refuse", || match TcpStream::connect(("127.0.0.1", self.port)) {
+            Ok(_) => Err("it accepts".to_owned()), // and has thereby noticed
+            Err(_) => Ok(()),
+        });
+        for stream in &self.clients.lock().unwrap_or_else(PoisonError::into_inner).streams {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     }
 
     /// All requests so far, "METHOD TARGET", in their order.

@@ -4,7 +4,7 @@
 //!
 //! `strace` makes the kills, so the program needs no hook for them. `GUARDIAN_DEATHS` is how many random deaths are
 //! died (the default keeps a test run short; 20000 take about half an hour) and `GUARDIAN_SEED` where their dice start:
-//! `GUARDIAN_DEATHS=20000 GUARDIAN_SEED=7 cargo test --locked --test it death::`.
+//! `GUARDIAN_DEATHS=20000 GUARDIAN_SEED=7 cargo test --locked --test it death:: -- --ignored`.
 //!
 //! A kill cannot show a missing fsync, for the kernel survives it: `what_is_charged_is_on_the_disk_before_the_first_post`
 //! reads the order off a trace instead.
@@ -21,7 +21,7 @@ use connector_guardian::decide::model::{InstanceId, Timestamp};
 use connector_guardian::store::format;
 
 use crate::sim::{Connect, Failure, Profile};
-use crate::support::{Ended, Guardian, quick_folder};
+use crate::support::{Dice, Ended, Guardian, quick_folder};
 
 const MAX_RESTART: u32 = 3;
 /// They fail whatever is done, and are to be restarted.
@@ -52,6 +52,7 @@ const UNSEEN: [&str; 19] = [
 ];
 
 #[test]
+#[ignore = "needs strace: run with --ignored"]
 fn killed_before_any_system_call_that_matters_a_run_leaves_a_state_that_the_next_goes_on_with() {
     let mut places = Vec::new();
     for start in Start::ALL {
@@ -83,6 +84,7 @@ fn killed_before_any_system_call_that_matters_a_run_leaves_a_state_that_the_next
 }
 
 #[test]
+#[ignore = "needs strace: run with --ignored"]
 fn killed_at_random_again_and_again_nothing_is_restarted_more_than_it_may() {
     let number = |name: &str, default: u64| {
         std::env::var(name)
@@ -107,7 +109,13 @@ fn killed_at_random_again_and_again_nothing_is_restarted_more_than_it_may() {
             let mut died_at = Vec::new();
             while story.deaths < deaths_at_most && !story.is_exhausted() {
                 let point = dice.pick(points);
-                if story.run_until(point).code == KILLED {
+                let ended = story.run_until(point);
+                // What it leaves behind must not stop the next, even when that one is to die as well.
+                assert!(
+                    [KILLED, 0].contains(&ended.code),
+                    "story {number}, {died_at:?}, {point:?}: {ended:#?}"
+                );
+                if ended.code == KILLED {
                     died_at.push(point.clone());
                 }
                 story.check(&format!("story {number} ({start:?}), {died_at:?}"));
@@ -119,6 +127,7 @@ fn killed_at_random_again_and_again_nothing_is_restarted_more_than_it_may() {
 }
 
 #[test]
+#[ignore = "needs strace: run with --ignored"]
 fn what_is_charged_is_on_the_disk_before_the_first_post() {
     let story = Story::new(Start::Remembering);
     let trace = story.traced();
@@ -244,6 +253,7 @@ fn a_stale_temporary_file_is_harmless_whatever_it_is() {
 }
 
 #[test]
+#[ignore = "needs strace: run with --ignored"]
 fn a_reset_that_is_killed_has_forgotten_or_not() {
     let fresh = || Story::new(Start::Remembering);
     let calls: BTreeSet<String> =
@@ -593,25 +603,4 @@ fn in_two_threads(work: impl Fn() -> usize + Sync) -> usize {
 
 fn next<T>(items: &Mutex<impl Iterator<Item = T>>) -> Option<T> {
     items.lock().expect("no other thread has failed").next()
-}
-
-/// The same numbers for the same start (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    }
-
-    fn below(&mut self, end: u32) -> u32 {
-        u32::try_from(self.roll() % u64::from(end)).expect("it is below a u32")
-    }
-
-    fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        &items[self.below(u32::try_from(items.len()).expect("few")) as usize]
-    }
 }

@@ -27,6 +27,7 @@ mod configmap;
 mod death;
 mod disk;
 mod endings;
+mod fuzzed;
 mod kubernetes;
 mod listing;
 mod readme;

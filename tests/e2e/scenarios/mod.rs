@@ -2,6 +2,7 @@
 //! starts workers of its own; the macro makes one test per version.
 
 mod back_off;
+mod behind_nginx;
 mod heals;
 mod left_alone;
 mod names;
@@ -10,4 +11,5 @@ mod restart_calls;
 mod security;
 mod slow_start;
 mod standalone;
+mod trouble;
 mod two_workers;

@@ -1,7 +1,8 @@
 //! A standalone worker: no group, no forwarding, statuses in memory.
 
-use crate::connect::Setup;
+use crate::connect::{Setup, Worker};
 use crate::guardian::Guardian;
+use crate::http::segment;
 use crate::jars::Version;
 use crate::jvm;
 use crate::scene::scenario;
@@ -28,4 +29,30 @@ fn a_standalone_worker_is_served_too(version: &'static Version) {
 
     let run = guardian.once(&[]);
     assert_eq!(run.assert_ok().count("recovered"), 2, "{}", run.json);
+
+    a_connector_that_cannot_start_has_failed_again(&worker);
+}
+
+/// A standalone worker has words of its own for it: 500 "Failed to transition connector ...". It is the same
+/// answer to the same restart: done, and failed again.
+fn a_connector_that_cannot_start_has_failed_again(worker: &Worker) {
+    const NAME: &str = "no connection";
+    let guardian = Guardian::new(&worker.url(), &jvm::new_folder("guardian"));
+    let flaky = worker.flaky(NAME, 1);
+    // A running connector fails only when it is started again: by a person's restart here.
+    flaky.fail("connector");
+    worker.demand("POST", &format!("/connectors/{}/restart", segment(NAME)), "", 500);
+    worker.await_failure(NAME, None, 2);
+
+    let run = guardian.once(&[]);
+    let line = run.assert_ok().instance(NAME, None);
+    assert_eq!((&line["action"], &line["attempts"]), (&"failed".into(), &1.into()), "{line}");
+    assert!(line["error"].as_str().is_some_and(|error| error.contains("Failed to transition")), "{line}");
+    worker.await_failure(NAME, None, 3);
+
+    flaky.heal("connector");
+    let run = guardian.once(&[]);
+    assert_eq!((run.assert_ok().action(NAME, None), run.attempts(NAME, None)), ("restarted", Some(2)));
+    worker.await_connector(NAME, "RUNNING");
+    assert_eq!((flaky.starts("connector"), flaky.starts("task 0")), (4, 1));
 }

@@ -157,6 +157,27 @@ pub(crate) fn instance<'a>(document: &'a Value, connector: &str, task: Option<u6
     found.unwrap_or_else(|| panic!("{connector} {task:?} has no entry in {document:#}"))
 }
 
+/// The same numbers for the same start (splitmix64).
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    }
+
+    pub(crate) fn below(&mut self, end: u32) -> u32 {
+        u32::try_from(self.roll() % u64::from(end)).expect("it is below a u32")
+    }
+
+    pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
+        &items[self.below(u32::try_from(items.len()).expect("few")) as usize]
+    }
+}
+
 /// Tells each story in a thread of its own: most of their time is waiting. A story that fails names itself by what it
 /// asserts.
 pub(crate) fn each<T: Send + Sync>(stories: Vec<T>, tell: impl Fn(&T) + Sync) {

@@ -1,0 +1,127 @@
+"""The units under a real systemd as PID 1 of a container."""
+
+import json
+import os
+import subprocess
+import time
+
+import pytest
+from conftest import DEPLOY, run
+from fake_connect import FakeConnect
+
+IMAGE = "localhost/guardian-systemd-test"
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("systemd")
+    name = f"guardian-systemd-{os.getpid()}"
+    run("podman", "run", "-d", "--name", name, "--systemd=always", "--privileged", "--network=host", IMAGE)
+
+    def machine(command, check=True):
+        return run("podman", "exec", name, "sh", "-c", command, check=check)
+
+    def copy(source, target, mode="644"):
+        run("podman", "cp", source, f"{name}:{target}")
+        machine(f"chown root:root {target}; chmod {mode} {target}")
+
+    machine.copy, machine.folder = copy, folder
+    try:
+        for _ in range(60):
+            if machine("systemctl is-system-running", check=False).stdout.strip() in ("running", "degraded"):
+                break
+            time.sleep(1)
+        # LoadCredential wants to move a mount; in a container the root is not shared.
+        machine("mount --make-rshared /; mkdir -p /etc/guardian /etc/credstore; chmod 700 /etc/credstore")
+        copy(os.environ["GUARDIAN_BIN"], "/usr/local/bin/guardian", "755")
+        for unit in ("guardian.service", "guardian.timer"):
+            copy(DEPLOY / "systemd" / unit, f"/etc/systemd/system/{unit}")
+        yield machine
+    finally:
+        subprocess.run(["podman", "rm", "-f", "-t", "2", name], capture_output=True)
+
+
+def settings(machine, unit, url, *more):
+    file = machine.folder / f"{unit}.env"
+    text = (DEPLOY / "guardian.env").read_text().replace("http://localhost:8083", url)
+    file.write_text(text + "".join(f"{line}\n" for line in more))
+    machine.copy(file, f"/etc/guardian/{unit}.env", "640")
+
+
+def state(machine, unit):
+    return json.loads(machine(f"cat /var/lib/{unit}/state.json").stdout)
+
+
+def test_units_and_their_score(machine):
+    machine("systemctl daemon-reload; systemd-analyze verify --man=no /etc/systemd/system/guardian.service /etc/systemd/system/guardian.timer")
+    done = machine("systemd-analyze security --offline=yes --threshold=15 --no-pager /etc/systemd/system/guardian.service | tail -n 1")
+    print(done.stdout)
+
+
+def test_the_timer_runs_it_and_the_state_is_kept(machine):
+    with FakeConnect() as connect:
+        settings(machine, "guardian", connect.url, "GUARDIAN_SETTLE=0s", "EXPONENTIAL_RATIO=3")
+        # The timer as it is shipped, but every 3 seconds.
+        machine("mkdir -p /etc/systemd/system/guardian.timer.d; printf '[Timer]\\nOnCalendar=\\nOnCalendar=*:*:0/3\\nRandomizedDelaySec=0\\n' "
+                ">/etc/systemd/system/guardian.timer.d/test.conf; systemctl daemon-reload; systemctl enable --now guardian.timer")  # fmt: skip
+        end = time.monotonic() + 60
+        while sum(r.startswith("/connectors?") for r in connect.requests) < 5 and time.monotonic() < end:
+            time.sleep(0.2)
+        machine("systemctl stop guardian.timer; rm -r /etc/systemd/system/guardian.timer.d; systemctl daemon-reload")
+        time.sleep(1)
+    journal = machine("journalctl --no-pager -u guardian.service").stdout
+    assert sum(r.startswith("/connectors?") for r in connect.requests) >= 5, journal
+    # Restarts at runs 0 and 3: only with a memory.
+    assert len(connect.restarts) == 2, (connect.restarts, journal)
+    assert "orders-sink" in journal and "\x1b" not in journal
+    assert state(machine, "guardian")
+    assert machine("systemctl show -p Result --value guardian.service").stdout.strip() == "success"
+    assert machine("stat -Lc '%a' /var/lib/private/guardian").stdout.strip() == "700"
+
+
+def test_password_from_the_credential_store(machine):
+    with FakeConnect({"a": ["RUNNING"]}) as connect:
+        settings(machine, "guardian", connect.url, "KAFKA_CONNECT_USER=bob")
+        machine("umask 077; echo secret >/etc/credstore/guardian.password; systemctl start guardian.service; rm /etc/credstore/guardian.password")
+    assert connect.headers[0]["authorization"] == "Basic Ym9iOnNlY3JldA=="
+
+
+def test_failure_is_a_failed_unit(machine):
+    settings(machine, "guardian", "http://localhost:1")
+    assert machine("systemctl start guardian.service", check=False).returncode == 1
+    assert machine("systemctl show -p ExecMainStatus --value guardian.service").stdout.strip() == "1"
+    assert machine("systemctl is-failed guardian.service", check=False).stdout.strip() == "failed"
+
+
+def test_a_copy_is_another_cluster_and_shares_nothing(machine):
+    machine("cd /etc/systemd/system && cp guardian.service guardian-orders.service && cp guardian.timer guardian-orders.timer && systemctl daemon-reload")
+    machine("rm -rf /var/lib/private/guardian/*")
+    with FakeConnect() as one, FakeConnect() as two:
+        settings(machine, "guardian", one.url)
+        settings(machine, "guardian-orders", two.url)
+        machine("systemctl start guardian.service guardian-orders.service")
+        assert (len(one.restarts), len(two.restarts)) == (1, 1)
+        assert machine("ls /var/lib/guardian/state.json /var/lib/guardian-orders/state.json").returncode == 0
+        machine("systemctl start guardian.service guardian-orders.service")
+        assert (len(one.restarts), len(two.restarts)) == (1, 1), "each remembers its own"
+    assert state(machine, "guardian")["cluster"] == "guardian"
+    assert state(machine, "guardian-orders")["cluster"] == "guardian-orders"
+
+
+def test_by_hand_with_the_same_state_and_credentials(machine):
+    with FakeConnect() as connect:
+        settings(machine, "guardian", connect.url, "KAFKA_CONNECT_USER=bob")
+        machine("rm -rf /var/lib/private/guardian/*; umask 077; echo secret >/etc/credstore/guardian.password")
+        machine.copy(DEPLOY / "systemd/guardian-for", "/usr/local/bin/guardian-for", "755")
+        machine("systemctl start guardian.service")
+        status = machine("guardian-for guardian status")
+        assert "orders-sink" in status.stdout, status
+        run_ = machine("guardian-for guardian run --once", check=False)
+        assert run_.returncode == 0, run_.stderr
+        assert len(connect.restarts) == 1, "the same state"
+        machine("systemctl start guardian.service")
+        assert len(connect.restarts) == 1, "and the unit can still read what the hand wrote"
+        assert machine("guardian-for guardian reset --all", check=False).returncode == 0
+        machine("systemctl start guardian.service")
+        assert len(connect.restarts) == 2
+    assert {h.get("authorization") for h in connect.headers} == {"Basic Ym9iOnNlY3JldA=="}

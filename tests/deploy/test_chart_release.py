@@ -1,0 +1,102 @@
+"""A release from its install to its end, by real helm 3 and 4 and real kubectl, against an API server that only keeps objects."""
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+from certificates import private_ca
+from conftest import CACHE, CHART, helms, run
+from fake_kube import FakeKube
+
+# The older of the two speaks JSON to every server.
+KUBECTL = sorted(CACHE.glob("helm/*/kubectl/kubectl"))[0] if CACHE.name else None
+STATE = ("ConfigMap", "kafka", "connector-guardian-state")
+
+
+@pytest.fixture
+def kube(tmp_path):
+    ca, *certificate = private_ca(tmp_path)
+    with FakeKube(certificate) as kube:
+        kube.environment = os.environ | {"KUBECONFIG": str(kube.kubeconfig(ca, tmp_path / "kubeconfig")), "HOME": str(tmp_path)}
+        yield kube
+
+
+@pytest.fixture(params=helms(), ids=lambda p: "helm" + p.parts[-3])
+def helm(request, kube):
+    def helm(*args):
+        return run(request.param, *args, "-n", "kafka", env=kube.environment).stdout
+
+    helm.install = lambda *args: helm("upgrade", "connector-guardian", "--install", "-f", CHART / "values.yaml", CHART, *args)
+    return helm
+
+
+def test_memory_outlives_upgrade_and_uninstall(helm, kube):
+    helm.install()
+    assert kube.names("CronJob") == ["connector-guardian"]
+    state = kube.objects[STATE]
+    assert "data" not in state
+    kube.put(state | {"data": {"state.json": "{}"}}, "kafka")
+
+    helm.install("--set", "commonLabels.team=streaming")
+    assert kube.objects[STATE]["data"] == {"state.json": "{}"}
+    assert kube.objects[STATE]["metadata"]["labels"]["team"] == "streaming"
+
+    helm("uninstall", "connector-guardian")
+    assert kube.names("CronJob") == [] and kube.names("Role") == []
+    assert kube.objects[STATE]["data"] == {"state.json": "{}"}
+
+    helm.install()
+    assert kube.objects[STATE]["data"] == {"state.json": "{}"}
+
+
+def commands(notes, start):
+    """The commands of one paragraph of the notes."""
+    paragraph = notes[notes.index(start) :].split("\n\n")[0]
+    return re.sub(r"\\\n\s*", "", paragraph.split(":\n", 1)[1])
+
+
+def shell(kube, text):
+    text = text.replace("kubectl ", f"{KUBECTL} ")
+    return subprocess.run(["bash", "-euo", "pipefail", "-c", text], env=kube.environment, check=True, text=True, capture_output=True).stdout
+
+
+def test_what_the_notes_say_works(helm, kube):
+    notes = helm.install().split("NOTES:\n", 1)[1]
+    assert 'looks after http://kafka-connect:8083 at "*/5 * * * *" as CronJob connector-guardian.' in notes
+    assert "helm test connector-guardian -n kafka --logs" in notes
+
+    now = commands(notes, "Run it now")
+    shell(kube, now.splitlines()[0])
+    job = kube.objects["Job", "kafka", "connector-guardian-now"]
+    assert job["spec"]["template"]["spec"]["containers"][0]["args"] == ["run", "--once"]
+    assert job["spec"]["template"]["spec"]["serviceAccountName"] == "connector-guardian"
+    shell(kube, now.splitlines()[2])
+    assert kube.names("Job") == []
+
+    shell(kube, "\n".join(line for line in commands(notes, "Any other command").splitlines() if "logs" not in line and "delete" not in line))
+    job = kube.objects["Job", "kafka", "connector-guardian-by-hand"]
+    assert job["spec"]["template"]["spec"]["containers"][0]["args"] == ["status"]
+    assert {e["name"] for e in job["spec"]["template"]["spec"]["containers"][0]["env"]} >= {"GUARDIAN_STATE", "GUARDIAN_CLUSTER"}
+
+    kube.put(kube.objects[STATE] | {"data": {"state.json": json.dumps({"version": 1})}}, "kafka")
+    assert shell(kube, commands(notes, "See the state")) == '{"version": 1}'
+
+    suspend, resume = commands(notes, "Stop it").strip().splitlines()
+    cronjob = ("CronJob", "kafka", "connector-guardian")
+    shell(kube, suspend)
+    assert kube.objects[cronjob]["spec"]["suspend"] is True
+    shell(kube, resume)
+    assert kube.objects[cronjob]["spec"]["suspend"] is False
+
+
+def test_notes_of_several_clusters_and_of_a_stopped_one(helm, kube):
+    notes = helm.install("-f", CHART / "ci/clusters.yaml").split("NOTES:\n", 1)[1]
+    assert "as CronJob connector-guardian-orders.\n" in notes
+    assert "as CronJob connector-guardian-billing (SUSPENDED: nothing runs).\n" in notes
+    assert "get configmap connector-guardian-orders-state" in notes
+
+
+def test_notes_of_a_volume(helm, kube):
+    assert "it is a file on a volume" in helm.install("-f", CHART / "ci/pvc.yaml")

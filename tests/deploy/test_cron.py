@@ -1,0 +1,112 @@
+"""The cron file under Debian's real cron, with a sendmail that keeps the mails: two clusters, one well and one not."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import textwrap
+import time
+
+import pytest
+from conftest import DEPLOY
+from fake_connect import FakeConnect, no_connect
+
+# Its own mounts and processes: the real /etc/cron.d, mail program and crontabs of this machine are not touched.
+SANDBOX = """
+set -eu
+root=$1
+for folder in etc usr/sbin usr/local/bin var; do
+  mkdir -p "$root/up/$folder" "$root/scratch/$folder"
+  mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$root/up/$folder,workdir=$root/scratch/$folder" "/$folder"
+done
+rm -rf /etc/cron.d /etc/crontab /var/spool/cron/crontabs
+mkdir -p /etc/cron.d /etc/guardian /var/spool/cron/crontabs /var/lib/guardian /run/cron-test
+mount -t tmpfs tmpfs /run
+cp "$root/cron.d" /etc/cron.d/connector-guardian
+chown root:root /etc/cron.d/connector-guardian
+chmod 644 /etc/cron.d/connector-guardian
+cp "$root"/*.env /etc/guardian/
+install -m 755 "$root/guardian" "$root/guardian-for" /usr/local/bin/
+install -m 755 "$root/sendmail" /usr/sbin/sendmail
+: >/etc/crontab
+getent group guardian >/dev/null || groupadd --system guardian
+getent passwd guardian >/dev/null || useradd --system --gid guardian --home-dir /var/lib/guardian --shell /usr/sbin/nologin guardian
+chown guardian:guardian /var/lib/guardian
+chmod 700 /var/lib/guardian
+exec cron -f -L 15
+"""
+
+
+@pytest.fixture
+def machine(tmp_path, guardian):
+    if os.geteuid() != 0:
+        pytest.skip("needs root, for a cron of its own")
+    if not shutil.which("cron"):
+        if not shutil.which("apt-get"):
+            pytest.skip("cron is not installed, and there is no apt-get")
+        subprocess.run("apt-get update -qq && apt-get install -y -qq --no-install-recommends cron", shell=True, check=True, capture_output=True)
+    # overlayfs takes no overlay as its upper layer, and /tmp may be one
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", tmp_path], check=True)
+    shutil.copy(guardian, tmp_path / "guardian")
+    shutil.copy(DEPLOY / "cron/guardian-for", tmp_path)
+    mails = tmp_path / "mails"
+    mails.mkdir(mode=0o777)
+    mails.chmod(0o777)
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents:
+        if parent != pathlib.Path("/"):
+            parent.chmod(parent.stat().st_mode | 0o111)
+    (tmp_path / "sendmail").write_text(f'#!/bin/sh\nexec cat >"$(mktemp {mails}/XXXXXX)"\n')
+    processes = []
+
+    def start(crontab, settings):
+        (tmp_path / "cron.d").write_text(crontab)
+        for name, text in settings.items():
+            (tmp_path / f"{name}.env").write_text(text)
+        (tmp_path / "sandbox").write_text(SANDBOX)
+        processes.append(subprocess.Popen(["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", tmp_path / "sandbox", tmp_path]))
+        return tmp_path
+
+    yield start
+    for process in processes:
+        process.kill()  # unshare waits out a SIGTERM; cron goes with it
+        process.wait()
+    subprocess.run(["umount", "-l", tmp_path], check=False)
+
+
+def wait_for(what, seconds):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, f"did not come within {seconds} s"
+        time.sleep(0.5)
+
+
+def test_no_mail_when_healthy_one_line_when_not(machine):
+    crontab = (DEPLOY / "cron/connector-guardian").read_text()
+    settings = (DEPLOY / "guardian.env").read_text()
+    # The file as it is shipped, but each minute, and with its example of a second cluster and two more.
+    crontab = crontab.replace("*/5 ", "* ").replace("#* ", "* ")
+    crontab += "* * * * *  guardian  guardian-for gone run --once --quiet\n"
+    crontab += "* * * * *  guardian  guardian-for typo run --once --quiet\n"
+    with FakeConnect({"a": ["RUNNING"]}) as healthy, FakeConnect() as failing, no_connect() as gone:
+        there = settings.replace("http://localhost:8083", "{}")
+        root = machine(crontab, {"guardian": there.format(healthy.url), "orders": there.format(failing.url), "gone": there.format(gone)})
+        mails = root / "mails"
+        wait_for(lambda: len(list(mails.iterdir())) >= 3 and healthy.requests, 130)
+        time.sleep(2)  # a fourth mail would be wrong
+        texts = [m.read_text() for m in mails.iterdir()]
+    bodies = {}
+    for text in texts:
+        head, body = text.split("\n\n", 1)
+        name = next(line for line in head.splitlines() if line.startswith("Subject:")).split("guardian-for ")[1].split()[0]
+        assert name not in bodies, f"two mails of {name}"
+        bodies[name] = body.strip().splitlines()
+    shown = textwrap.indent("\n".join(texts), "  ")
+    assert set(bodies) == {"orders", "gone", "typo"}, shown
+    assert len(bodies["orders"]) == 1 and "orders-sink" in bodies["orders"][0], shown
+    assert len(bodies["gone"]) == 1 and gone.split("//")[1] in bodies["gone"][0], shown
+    assert len(bodies["typo"]) == 1 and "/etc/guardian/typo.env" in bodies["typo"][0], shown
+    assert failing.restarts == ["/connectors/orders-sink/tasks/1/restart"]
+    # Two clusters, two states; the healthy one needs none.
+    states = {p.name for p in (root / "up/var/lib/guardian").iterdir() if p.name.endswith(".json")}
+    assert "orders.json" in states and not states - {"orders.json", "gone.json"}, states

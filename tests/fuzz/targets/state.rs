@@ -1,0 +1,9 @@
+//! The state file after whatever may have happened to it.
+
+#![no_main]
+
+#[path = "../promises.rs"]
+#[allow(dead_code, reason = "each target keeps its own")]
+mod promises;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| promises::state(data));

@@ -1,0 +1,9 @@
+//! The status document of a Connect that may say anything.
+
+#![no_main]
+
+#[path = "../promises.rs"]
+#[allow(dead_code, reason = "each target keeps its own")]
+mod promises;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| promises::status(data));
