@@ -104,7 +104,14 @@ fn after_key(lower: &str, from: usize, key: &str) -> Option<(usize, usize)> {
             // A quoted text within a quoted text: key=\"value\".
             '\\' => (value.get(2..)?, value.get(2..)?.find('\\')),
             quote @ ('"' | '\'') => (value.get(1..)?, closing_quote(value.get(1..)?, quote)),
-            _ => (value, value.find([' ', '\t', ',', ';', '&', ')', ']', '}', '"', '\''])),
+            _ => {
+                // "token: Bearer eyJ...": the secret is behind the scheme.
+                let scheme = SECRET_SCHEMES.iter().find(|scheme| value.starts_with(**scheme));
+                let scheme = scheme.map_or(0, |scheme| scheme.len());
+                let ends = [' ', '\t', ',', ';', '&', ')', ']', '}', '"', '\''];
+                let behind = value.get(scheme..)?.find(ends);
+                (value, behind.and_then(|length| scheme.checked_add(length)))
+            }
         };
         let start = lower.len().checked_sub(value.len())?;
         span(lower, start, length.unwrap_or(value.len()))
@@ -219,6 +226,7 @@ mod tests {
             ("http://bob:p@ss@db/x?y", "http://bob:***@db/x?y"),
             ("http://db:5432/x@y", "http://db:5432/x@y"),
             ("Authorization: Bearer abc.def-ghi rest", "Authorization: Bearer *** rest"),
+            ("invalid token: Bearer eyJhbGciOi.x, expired", "invalid token: ***, expired"),
             ("aws_secret_access_key=AKIA", "aws_secret_access_key=***"),
             ("client_secret=AKIA&x=1", "client_secret=***&x=1"),
             ("?token=abc&sslpassword=def", "?token=***&sslpassword=***"),
