@@ -25,7 +25,8 @@ pub fn write(report: &Report<'_>, writer: impl Write) -> io::Result<()> {
     finish(writer, &Document(report))
 }
 
-/// Writes the document of a command that failed before it had anything to say.
+/// Writes the document of a command that failed before it had anything to say:
+/// the keys of `run`, with nothing in them.
 ///
 /// # Errors
 /// Those of the writer.
@@ -35,9 +36,37 @@ pub fn write_failure(command: Option<&str>, failure: &Failure, writer: impl Writ
         schema: u8,
         command: Option<&'a str>,
         ok: bool,
+        dry_run: Option<bool>,
+        cluster: Option<&'a str>,
+        url: Option<&'a str>,
+        run: Option<u64>,
+        started_at: Option<Time>,
+        duration_ms: Option<u64>,
+        connectors: Option<CountsKey<'a>>,
+        tasks: Option<CountsKey<'a>>,
+        instances: [(); 0],
+        summary: Option<SummaryKey<'a>>,
+        warnings: [(); 0],
         error: ErrorKey<'a>,
     }
-    finish(writer, &Failed { schema: SCHEMA, command, ok: false, error: failure.into() })
+    let document = Failed {
+        schema: SCHEMA,
+        command,
+        ok: false,
+        dry_run: None,
+        cluster: None,
+        url: None,
+        run: None,
+        started_at: None,
+        duration_ms: None,
+        connectors: None,
+        tasks: None,
+        instances: [],
+        summary: None,
+        warnings: [],
+        error: failure.into(),
+    };
+    finish(writer, &document)
 }
 
 /// Writes the document of `reset`.
