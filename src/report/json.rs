@@ -152,17 +152,7 @@ struct CountsKey<'a>(&'a Counts);
 
 impl Serialize for CountsKey<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let counts = self.0;
-        serializer.collect_map([
-            ("total", counts.total),
-            ("running", counts.running),
-            ("failed", counts.failed),
-            ("paused", counts.paused),
-            ("stopped", counts.stopped),
-            ("unassigned", counts.unassigned),
-            ("restarting", counts.restarting),
-            ("other", counts.other),
-        ])
+        serializer.collect_map(std::iter::once(("total", self.0.total)).chain(self.0.by_state()))
     }
 }
 
