@@ -146,23 +146,6 @@ impl<'a> Collector<'a> {
     }
 }
 
-impl Counts {
-    fn merge(&mut self, other: &Self) {
-        for (sum, more) in [
-            (&mut self.total, other.total),
-            (&mut self.running, other.running),
-            (&mut self.failed, other.failed),
-            (&mut self.paused, other.paused),
-            (&mut self.stopped, other.stopped),
-            (&mut self.unassigned, other.unassigned),
-            (&mut self.restarting, other.restarting),
-            (&mut self.other, other.other),
-        ] {
-            *sum = sum.saturating_add(more);
-        }
-    }
-}
-
 #[derive(Debug, Default)]
 struct Interned(HashSet<Arc<str>>);
 

@@ -3,6 +3,7 @@
 //! Connect as soon as the instance restarts, so this line is all that is kept.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 
 /// Longer causes are cut here: a table's row and a ledger of thousands of
 /// failures must stay readable.
@@ -89,7 +90,8 @@ fn next_secret(lower: &str, from: usize) -> Option<(usize, usize)> {
     let keyed = SECRET_KEYS.iter().filter_map(|key| after_key(lower, from, key));
     let schemes = SECRET_SCHEMES.iter().filter_map(|scheme| after_scheme(lower, from, scheme));
     let urls = url_password(lower, from);
-    keyed.chain(schemes).chain(urls).min()
+    // Of two that begin together the longer one, to be on the safe side.
+    keyed.chain(schemes).chain(urls).min_by_key(|(start, end)| (*start, Reverse(*end)))
 }
 
 /// `key=value`, `key: value`, `"key":"value"`, `secret.of.something = "value"`.
@@ -104,7 +106,16 @@ fn after_key(lower: &str, from: usize, key: &str) -> Option<(usize, usize)> {
             // A quoted text within a quoted text: key=\"value\".
             '\\' => (value.get(2..)?, value.get(2..)?.find('\\')),
             quote @ ('"' | '\'') => (value.get(1..)?, closing_quote(value.get(1..)?, quote)),
-            _ => (value, value.find([' ', '\t', ',', ';', '&', ')', ']', '}', '"', '\''])),
+            _ => {
+                // "token: Bearer eyJ...": the secret is behind the scheme.
+                let mut secret = value;
+                while let Some(behind) = SECRET_SCHEMES.iter().find_map(|scheme| secret.strip_prefix(scheme))
+                {
+                    secret = behind;
+                }
+                let end = secret.find([' ', '\t', ',', ';', '&', ')', ']', '}', '"', '\'']);
+                (value, end.and_then(|end| value.len().checked_sub(secret.len())?.checked_add(end)))
+            }
         };
         let start = lower.len().checked_sub(value.len())?;
         span(lower, start, length.unwrap_or(value.len()))
@@ -219,6 +230,9 @@ mod tests {
             ("http://bob:p@ss@db/x?y", "http://bob:***@db/x?y"),
             ("http://db:5432/x@y", "http://db:5432/x@y"),
             ("Authorization: Bearer abc.def-ghi rest", "Authorization: Bearer *** rest"),
+            ("invalid token: Bearer eyJhbGciOi.x, expired", "invalid token: ***, expired"),
+            ("pwd: basic Bearer eyJhbGciOi.x", "pwd: ***"),
+            ("//pwd:r@s", "//pwd:***"),
             ("aws_secret_access_key=AKIA", "aws_secret_access_key=***"),
             ("client_secret=AKIA&x=1", "client_secret=***&x=1"),
             ("?token=abc&sslpassword=def", "?token=***&sslpassword=***"),

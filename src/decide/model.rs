@@ -188,6 +188,36 @@ impl Counts {
         *counter = counter.saturating_add(1);
         self.total = self.total.saturating_add(1);
     }
+
+    /// Adds those of a part of the cluster.
+    pub fn merge(&mut self, part: &Self) {
+        for (sum, more) in [
+            (&mut self.total, part.total),
+            (&mut self.running, part.running),
+            (&mut self.failed, part.failed),
+            (&mut self.paused, part.paused),
+            (&mut self.stopped, part.stopped),
+            (&mut self.unassigned, part.unassigned),
+            (&mut self.restarting, part.restarting),
+            (&mut self.other, part.other),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+    }
+
+    /// The counts by the name of their state, as reports show them.
+    #[must_use]
+    pub fn by_state(&self) -> [(&'static str, u64); 7] {
+        [
+            ("running", self.running),
+            ("failed", self.failed),
+            ("paused", self.paused),
+            ("stopped", self.stopped),
+            ("unassigned", self.unassigned),
+            ("restarting", self.restarting),
+            ("other", self.other),
+        ]
+    }
 }
 
 /// What the listing said of one instance.

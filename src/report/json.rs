@@ -25,7 +25,8 @@ pub fn write(report: &Report<'_>, writer: impl Write) -> io::Result<()> {
     finish(writer, &Document(report))
 }
 
-/// Writes the document of a command that failed before it had anything to say.
+/// Writes the document of a command that failed before it had anything to say:
+/// the keys of `run`, with nothing in them.
 ///
 /// # Errors
 /// Those of the writer.
@@ -35,9 +36,37 @@ pub fn write_failure(command: Option<&str>, failure: &Failure, writer: impl Writ
         schema: u8,
         command: Option<&'a str>,
         ok: bool,
+        dry_run: Option<bool>,
+        cluster: Option<&'a str>,
+        url: Option<&'a str>,
+        run: Option<u64>,
+        started_at: Option<Time>,
+        duration_ms: Option<u64>,
+        connectors: Option<CountsKey<'a>>,
+        tasks: Option<CountsKey<'a>>,
+        instances: [(); 0],
+        summary: Option<SummaryKey<'a>>,
+        warnings: [(); 0],
         error: ErrorKey<'a>,
     }
-    finish(writer, &Failed { schema: SCHEMA, command, ok: false, error: failure.into() })
+    let document = Failed {
+        schema: SCHEMA,
+        command,
+        ok: false,
+        dry_run: None,
+        cluster: None,
+        url: None,
+        run: None,
+        started_at: None,
+        duration_ms: None,
+        connectors: None,
+        tasks: None,
+        instances: [],
+        summary: None,
+        warnings: [],
+        error: failure.into(),
+    };
+    finish(writer, &document)
 }
 
 /// Writes the document of `reset`.
@@ -123,17 +152,7 @@ struct CountsKey<'a>(&'a Counts);
 
 impl Serialize for CountsKey<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let counts = self.0;
-        serializer.collect_map([
-            ("total", counts.total),
-            ("running", counts.running),
-            ("failed", counts.failed),
-            ("paused", counts.paused),
-            ("stopped", counts.stopped),
-            ("unassigned", counts.unassigned),
-            ("restarting", counts.restarting),
-            ("other", counts.other),
-        ])
+        serializer.collect_map(std::iter::once(("total", self.0.total)).chain(self.0.by_state()))
     }
 }
 

@@ -105,20 +105,8 @@ fn header(text: &mut String, report: &Report<'_>, counts: Option<(&Counts, &Coun
 }
 
 fn counted(what: &str, counts: &Counts) -> String {
-    let each = [
-        ("running", counts.running),
-        ("failed", counts.failed),
-        ("paused", counts.paused),
-        ("stopped", counts.stopped),
-        ("unassigned", counts.unassigned),
-        ("restarting", counts.restarting),
-        ("other", counts.other),
-    ];
-    let parts: Vec<String> = each
-        .iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(state, count)| format!("{count} {state}"))
-        .collect();
+    let there = counts.by_state().into_iter().filter(|(_, count)| *count > 0);
+    let parts: Vec<String> = there.map(|(state, count)| format!("{count} {state}")).collect();
     let parts = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
     format!("{} {what}{parts}", counts.total)
 }

@@ -3,7 +3,7 @@
 //! between two of its system calls, so these are all the points there are.
 //!
 //! `strace` makes the kills, so the program needs no hook for them. `GUARDIAN_DEATHS` is how many random deaths are
-//! died (the default keeps a test run short; 20000 take about half an hour) and `GUARDIAN_SEED` where their dice start:
+//! died (the default keeps a test run short; 20000 take some ten minutes) and `GUARDIAN_SEED` where their dice start:
 //! `GUARDIAN_DEATHS=20000 GUARDIAN_SEED=7 cargo test --locked --test it death:: -- --ignored`.
 //!
 //! A kill cannot show a missing fsync, for the kernel survives it: `what_is_charged_is_on_the_disk_before_the_first_post`
@@ -90,7 +90,7 @@ fn killed_at_random_again_and_again_nothing_is_restarted_more_than_it_may() {
         std::env::var(name)
             .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
     };
-    let (wanted, seed) = (number("GUARDIAN_DEATHS", 800), number("GUARDIAN_SEED", 1));
+    let (wanted, seed) = (number("GUARDIAN_DEATHS", 2000), number("GUARDIAN_SEED", 1));
     let all: Vec<(Start, Vec<Point>)> = Start::ALL.iter().map(|start| (*start, points(*start))).collect();
     let stories = Mutex::new((seed << 32.., 0_u64));
     in_two_threads(|| {

@@ -83,3 +83,25 @@ fn several_failed_tasks_go_in_one_call_where_connect_can() {
         assert_eq!(connect.restarts_of_unfailed(), Vec::<String>::new());
     }
 }
+
+/// A script reads the same keys from every document, also from that of a run
+/// which never began.
+#[test]
+fn every_document_has_the_same_keys() {
+    let connect = Connect::start(Profile::V3_9);
+    connect.connector("orders").tasks(1);
+    connect.fail_task("orders", 0, Failure::always());
+    let keys = |document: &serde_json::Value| -> Vec<String> {
+        document.as_object().expect("an object").keys().cloned().collect()
+    };
+    let (good, code) = Guardian::at(&connect.url()).run_json();
+    assert_eq!((code, good["ok"].as_bool()), (0, Some(true)));
+    let (unreachable, code) = Guardian::at(&connect.closed_url()).run_json();
+    assert_eq!((code, &unreachable["error"]["kind"]), (1, &"unreachable".into()));
+    let (usage, code) = Guardian::at(&connect.url()).env("MAX_RESTART", "0").run_json();
+    assert_eq!((code, &usage["error"]["kind"]), (2, &"usage".into()));
+    for document in [&unreachable, &usage] {
+        assert_eq!(keys(document), keys(&good));
+        assert_eq!((document["ok"].as_bool(), &document["tasks"]), (Some(false), &serde_json::Value::Null));
+    }
+}
