@@ -47,7 +47,7 @@ impl Cluster for Connect {
 }
 
 /// What one run needs to know.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Orders<'a> {
     /// How patient to be.
     pub policy: &'a Policy,
@@ -126,7 +126,12 @@ async fn run_and_report(config: &Config, interrupt: &mut Interrupt) -> Exit {
         }
     } else {
         match store::open(&config.state, &config.cluster, Duration::ZERO).await {
-            Ok(mut store) => Box::pin(one_run(&cluster, &mut store, &orders, &clock, interrupt)).await,
+            // The wait for a slow state is part of the run's time.
+            Ok(mut store) => {
+                let deadline = orders.deadline.saturating_sub(started.elapsed());
+                let orders = Orders { deadline, ..orders };
+                Box::pin(one_run(&cluster, &mut store, &orders, &clock, interrupt)).await
+            }
             Err(trouble) => Ran { failure: Some(trouble.into()), ..Ran::default() },
         }
     };
