@@ -2,7 +2,7 @@
 //! within one, until all are sent or something says stop. It knows no status
 //! code and changes no record; it collects outcomes.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -61,14 +61,16 @@ struct Progress {
 impl Progress {
     fn note(&self, outcomes: impl IntoIterator<Item = (InstanceId, Outcome)>) {
         let now = (self.clock)();
-        let mut known = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-        known.extend(outcomes.into_iter().map(|(id, outcome)| (id, (outcome, now))));
+        self.known().note(outcomes, now);
     }
 
     /// As if nothing had been sent for these.
     fn forget(&self, ids: &[InstanceId]) {
-        let mut known = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|id, _| !ids.contains(id));
+        self.known().forget(ids);
+    }
+
+    fn known(&self) -> MutexGuard<'_, Outcomes> {
+        self.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn halted(&self) -> Option<Halt> {
@@ -129,7 +131,7 @@ pub(super) async fn apply<C: Cluster>(
     }
     // What is still in flight stays noted as unknown.
     sending.shutdown().await;
-    let outcomes = std::mem::take(&mut *progress.outcomes.lock().unwrap_or_else(PoisonError::into_inner));
+    let outcomes = std::mem::take(&mut *progress.known());
     (outcomes, progress.halted())
 }
 

@@ -1,7 +1,6 @@
 //! `guardian run`: read the cluster once, decide, charge, restart, settle,
 //! remember, report.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -191,17 +190,18 @@ pub async fn one_run<C: Cluster, S: Store>(
     let ledger = &mut ran.ledger;
 
     ran.given_up = plan.note_given_up(ledger);
-    let due: Vec<InstanceId> = plan.due().map(|line| line.id.clone()).collect();
-    if !due.is_empty() {
+    if plan.due().next().is_some() {
         let together = plan.wants_together() && can_restart_together(cluster, end, interrupt).await;
         let batches = plan.batches(ledger, together);
         tell_causes(plan, ledger, orders.policy);
-        let charged: Vec<Uncharged> = due.iter().map(|id| ledger.charge(id, run, now)).collect();
+        // In one piece: in an outage these are megabytes, and what grows leaves holes behind.
+        let mut charged: Vec<Uncharged> = Vec::with_capacity(plan.due().count());
+        charged.extend(plan.due().map(|line| ledger.charge(&line.id, run, now)));
         if let Err(trouble) = store.charge(ledger, now.plus(orders.deadline)).await {
             plan.settle(
                 ledger,
                 &charged,
-                &Outcomes::new(),
+                &Outcomes::default(),
                 &"not sent, because the state could not be written".into(),
             );
             ran.failure = Some(trouble.into());
@@ -264,7 +264,7 @@ async fn read_and_plan<C: Cluster>(
         tracing::error!("{warning}");
     }
     let warnings = Vec::from_iter(warning);
-    let remembered = remembered_connectors(&ledger);
+    let remembered = remembered(&ledger);
     let listing = tokio::select! {
         listing = cluster.listing(&remembered) => listing.map_err(Failure::from),
         () = sleep_until(end) => Err(Failure {
@@ -274,6 +274,7 @@ async fn read_and_plan<C: Cluster>(
         }),
         number = interrupted(interrupt) => Err(interruption(number)),
     };
+    drop(remembered);
     let listing = match listing {
         Ok(listing) => listing,
         Err(failure) => return Ran { ledger, warnings, failure: Some(failure), ..Ran::default() },
@@ -285,10 +286,11 @@ async fn read_and_plan<C: Cluster>(
     Ran { run: Some(run), counts: Some(counts), plan: Some(plan), ledger, warnings, ..Ran::default() }
 }
 
-/// The connectors of which the ledger remembers something.
-pub(super) fn remembered_connectors(ledger: &Ledger) -> Remembered {
-    let names: BTreeSet<Arc<str>> = ledger.records.keys().map(|id| Arc::clone(&id.connector)).collect();
-    Arc::new(names)
+/// The texts that the ledger holds: the names of its connectors, and the causes.
+pub(super) fn remembered(ledger: &Ledger) -> Remembered {
+    let names = ledger.records.keys().map(|id| Arc::clone(&id.connector));
+    let causes = ledger.records.values().filter_map(|record| record.episode.as_ref()?.cause.clone());
+    Arc::new(names.chain(causes).collect())
 }
 
 /// The trace is gone as soon as the instance restarts: its cause is logged before.
@@ -311,11 +313,7 @@ fn failure_of(plan: &Plan, outcomes: &Outcomes, halt: Option<Halt>) -> Option<Fa
         return Some(interruption(signal));
     }
     let not_allowed = |outcome: &Outcome| matches!(outcome, Outcome::Unauthorized(_));
-    let kind = if outcomes.values().any(|(outcome, _)| not_allowed(outcome)) {
-        Kind::Unauthorized
-    } else {
-        Kind::Restart
-    };
+    let kind = if outcomes.all().any(not_allowed) { Kind::Unauthorized } else { Kind::Restart };
     // The one that says most comes first: refused, then unknown, then not sent.
     let first = plan.troubles().min_by_key(|line| line.action)?;
     let count = plan.troubles().count();

@@ -3,7 +3,7 @@
 
 use tokio::time::Instant;
 
-use super::run::remembered_connectors;
+use super::run::remembered;
 use super::{connect, fail, publish, system_clock};
 use crate::config::Config;
 use crate::decide::plan::Plan;
@@ -25,7 +25,7 @@ pub async fn status(config: &Config) -> Exit {
     };
     let last_run = ledger.run;
     let next_run = last_run.saturating_add(1);
-    let (listing, failure) = match client.listing(&remembered_connectors(&ledger)).await {
+    let (listing, failure) = match client.listing(&remembered(&ledger)).await {
         Ok(listing) => (Some(listing), None),
         Err(trouble) => (None, Some(Failure::from(trouble))),
     };

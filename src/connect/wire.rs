@@ -14,7 +14,8 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use crate::decide::cause::{printable, root_cause};
 use crate::decide::model::{Counts, InstanceId, Listing, Sighting, State};
 
-/// The connectors of which the ledger remembers something.
+/// The texts that the ledger holds: the names of its connectors, whose healthy
+/// instances are kept too, and the causes, which need not be held twice.
 pub type Remembered = Arc<BTreeSet<Arc<str>>>;
 
 /// What `GET /connectors?expand=status` answered.
@@ -68,14 +69,18 @@ pub struct Collector<'a> {
     remembered: &'a BTreeSet<Arc<str>>,
     listing: Listing,
     /// In an outage thousands of tasks share one cause: it is kept once.
-    interned: Interned,
+    interned: Interned<'a>,
 }
 
 impl<'a> Collector<'a> {
     /// An empty listing; every instance of a remembered connector is kept.
     #[must_use]
     pub fn new(remembered: &'a BTreeSet<Arc<str>>) -> Self {
-        Self { remembered, listing: Listing::default(), interned: Interned::default() }
+        Self {
+            remembered,
+            listing: Listing::default(),
+            interned: Interned { remembered, new: HashSet::new() },
+        }
     }
 
     /// The listing so far, put in order.
@@ -146,16 +151,19 @@ impl<'a> Collector<'a> {
     }
 }
 
-#[derive(Debug, Default)]
-struct Interned(HashSet<Arc<str>>);
+#[derive(Debug)]
+struct Interned<'a> {
+    remembered: &'a BTreeSet<Arc<str>>,
+    new: HashSet<Arc<str>>,
+}
 
-impl Interned {
+impl Interned<'_> {
     fn get(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.0.get(text) {
+        if let Some(known) = self.remembered.get(text).or_else(|| self.new.get(text)) {
             return Arc::clone(known);
         }
         let new: Arc<str> = text.into();
-        self.0.insert(Arc::clone(&new));
+        self.new.insert(Arc::clone(&new));
         new
     }
 }
@@ -211,8 +219,8 @@ macro_rules! otherwise {
 
 /// A seed reads whatever comes; its visitor takes what it wants of it.
 macro_rules! seed {
-    ($seed:ident $(<$life:lifetime>)? -> $value:ty) => {
-        impl<'de> DeserializeSeed<'de> for $seed $(<$life>)? {
+    ($seed:ident $(<$($life:lifetime),+>)? -> $value:ty) => {
+        impl<'de> DeserializeSeed<'de> for $seed $(<$($life),+>)? {
             type Value = $value;
             fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<$value, D::Error> {
                 deserializer.deserialize_any(self)
@@ -263,16 +271,16 @@ impl<'de> Visitor<'de> for DocumentSeed<'_, '_> {
 
 /// One entry of the listing: expansion -> value; only `status` counts. `None`
 /// when it is not even an object.
-struct EntrySeed<'a> {
+struct EntrySeed<'a, 'r> {
     keep: bool,
-    interned: &'a mut Interned,
+    interned: &'a mut Interned<'r>,
 }
 
 type Understood = Result<Status, &'static str>;
 
-seed!(EntrySeed<'_> -> Option<Understood>);
+seed!(EntrySeed<'_, '_> -> Option<Understood>);
 
-impl<'de> Visitor<'de> for EntrySeed<'_> {
+impl<'de> Visitor<'de> for EntrySeed<'_, '_> {
     type Value = Option<Understood>;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         anything(f)
@@ -292,14 +300,14 @@ impl<'de> Visitor<'de> for EntrySeed<'_> {
 }
 
 /// A connector's status: its own part and its tasks.
-struct StatusSeed<'a> {
+struct StatusSeed<'a, 'r> {
     keep: bool,
-    interned: &'a mut Interned,
+    interned: &'a mut Interned<'r>,
 }
 
-seed!(StatusSeed<'_> -> Understood);
+seed!(StatusSeed<'_, '_> -> Understood);
 
-impl<'de> Visitor<'de> for StatusSeed<'_> {
+impl<'de> Visitor<'de> for StatusSeed<'_, '_> {
     type Value = Understood;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         anything(f)
@@ -327,16 +335,16 @@ impl<'de> Visitor<'de> for StatusSeed<'_> {
 }
 
 /// The tasks: all are counted, the healthy ones are kept only on demand.
-struct TasksSeed<'a> {
+struct TasksSeed<'a, 'r> {
     keep: bool,
-    interned: &'a mut Interned,
+    interned: &'a mut Interned<'r>,
 }
 
 type Tasks = Result<(Counts, Vec<(u32, Part)>), &'static str>;
 
-seed!(TasksSeed<'_> -> Tasks);
+seed!(TasksSeed<'_, '_> -> Tasks);
 
-impl<'de> Visitor<'de> for TasksSeed<'_> {
+impl<'de> Visitor<'de> for TasksSeed<'_, '_> {
     type Value = Tasks;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         anything(f)
@@ -367,13 +375,13 @@ impl<'de> Visitor<'de> for TasksSeed<'_> {
 }
 
 /// The status of one instance: its number if it is a task, and the rest.
-struct PartSeed<'a>(&'a mut Interned);
+struct PartSeed<'a, 'r>(&'a mut Interned<'r>);
 
 type NumberedPart = (Option<u32>, Option<Part>);
 
-seed!(PartSeed<'_> -> NumberedPart);
+seed!(PartSeed<'_, '_> -> NumberedPart);
 
-impl<'de> Visitor<'de> for PartSeed<'_> {
+impl<'de> Visitor<'de> for PartSeed<'_, '_> {
     type Value = NumberedPart;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         anything(f)

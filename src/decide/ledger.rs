@@ -81,6 +81,39 @@ pub struct Uncharged {
     last_attempt: Option<Attempt>,
 }
 
+/// Fills a map of records so that its nodes are full: one that grows entry by
+/// entry keeps them half empty, and in an outage it is the largest part of all
+/// memory. The entries should come in order.
+#[derive(Debug, Default)]
+pub struct Packer {
+    packed: BTreeMap<InstanceId, Record>,
+    next: Vec<(InstanceId, Record)>,
+}
+
+impl Packer {
+    /// So many at a time: every time the whole map is packed anew.
+    const AT_ONCE: usize = 4096;
+
+    /// Adds a record.
+    pub fn push(&mut self, id: InstanceId, record: Record) {
+        self.next.push((id, record));
+        if self.next.len() >= Self::AT_ONCE {
+            self.pack();
+        }
+    }
+
+    /// The map.
+    #[must_use]
+    pub fn finish(mut self) -> BTreeMap<InstanceId, Record> {
+        self.pack();
+        self.packed
+    }
+
+    fn pack(&mut self) {
+        self.packed.append(&mut self.next.drain(..).collect());
+    }
+}
+
 impl Streak {
     fn one_more(streak: Option<Self>, now: Timestamp) -> Self {
         streak.map_or(Self { runs: 1, since: now }, |s| Self { runs: s.runs.saturating_add(1), ..s })
@@ -149,8 +182,20 @@ impl Ledger {
             return Vec::new();
         }
         self.age_absent(listing, policy, now);
+        self.make_room(listing);
         let seen = listing.sightings.iter().filter(|sighting| !sighting.left_alone);
         seen.filter_map(|sighting| self.fold(sighting, policy, run, now)).collect()
+    }
+
+    /// Empty records for what is not well for the first time.
+    fn make_room(&mut self, listing: &Listing) {
+        let unwell = listing.sightings.iter().filter(|seen| {
+            let healthy = matches!(seen.state, State::Running | State::Paused | State::Stopped);
+            !healthy && !seen.left_alone && !self.records.contains_key(&seen.id)
+        });
+        let mut new = Packer::default();
+        unwell.for_each(|seen| new.push(seen.id.clone(), Record::default()));
+        self.records.append(&mut new.finish());
     }
 
     fn fold(&mut self, seen: &Sighting, policy: &Policy, run: u64, now: Timestamp) -> Option<InstanceId> {

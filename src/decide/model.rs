@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,8 +11,19 @@ use super::cause::printable;
 
 /// A moment, in milliseconds since 1970 (UTC), at most the year 9999: the last
 /// one that RFC 3339 can write.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Timestamp(u64);
+///
+/// Held as one more than that, because a moment that may be missing then takes
+/// no more room than one that is there: an outage remembers six of them for
+/// each of a hundred thousand tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(NonZeroU64);
+
+/// 1970-01-01T00:00:00Z.
+impl Default for Timestamp {
+    fn default() -> Self {
+        Self(NonZeroU64::MIN)
+    }
+}
 
 /// 9999-12-31T23:59:59.999Z.
 const LAST_MILLI: u64 = 253_402_300_799_999;
@@ -20,25 +32,25 @@ impl Timestamp {
     /// The moment this many milliseconds after 1970 began.
     #[must_use]
     pub fn from_millis(millis: u64) -> Self {
-        Self(millis.min(LAST_MILLI))
+        Self(NonZeroU64::MIN.saturating_add(millis.min(LAST_MILLI)))
     }
 
     /// Milliseconds since 1970 began.
     #[must_use]
     pub fn millis(self) -> u64 {
-        self.0
+        self.0.get().saturating_sub(1)
     }
 
     /// This moment and `wait` more.
     #[must_use]
     pub fn plus(self, wait: Duration) -> Self {
-        Self::from_millis(self.0.saturating_add(whole_millis(wait)))
+        Self::from_millis(self.millis().saturating_add(whole_millis(wait)))
     }
 
     /// The time from `earlier` to this moment; zero when `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
-        Duration::from_millis(self.0.saturating_sub(earlier.0))
+        Duration::from_millis(self.millis().saturating_sub(earlier.millis()))
     }
 }
 
@@ -50,7 +62,7 @@ impl From<SystemTime> for Timestamp {
 
 impl From<Timestamp> for SystemTime {
     fn from(time: Timestamp) -> Self {
-        UNIX_EPOCH.checked_add(Duration::from_millis(time.0)).unwrap_or(UNIX_EPOCH)
+        UNIX_EPOCH.checked_add(Duration::from_millis(time.millis())).unwrap_or(UNIX_EPOCH)
     }
 }
 

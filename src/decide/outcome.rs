@@ -67,8 +67,58 @@ impl Outcome {
     }
 }
 
-/// The outcomes of a run, and when each was known.
-pub type Outcomes = BTreeMap<InstanceId, (Outcome, Timestamp)>;
+/// The outcomes of a run, and when each was known: by connector a list in the
+/// order of the tasks, which takes half the room of a map of all instances.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcomes(BTreeMap<Arc<str>, Vec<OfTask>>);
+
+/// The task's number, what became of its restart, and when that was known.
+type OfTask = (Option<u32>, Outcome, Timestamp);
+
+impl Outcomes {
+    /// Notes outcomes that are known since `when`; a later one of an instance
+    /// replaces an earlier one.
+    pub fn note(&mut self, outcomes: impl IntoIterator<Item = (InstanceId, Outcome)>, when: Timestamp) {
+        let outcomes = outcomes.into_iter();
+        // They are those of one call, and so of one connector.
+        let count = outcomes.size_hint().0;
+        for (InstanceId { connector, task }, outcome) in outcomes {
+            let known = self.0.entry(connector).or_insert_with(|| Vec::with_capacity(count));
+            match known.binary_search_by_key(&task, |(task, ..)| *task) {
+                Ok(found) => {
+                    if let Some(entry) = known.get_mut(found) {
+                        *entry = (task, outcome, when);
+                    }
+                }
+                Err(gap) => known.insert(gap, (task, outcome, when)),
+            }
+        }
+    }
+
+    /// As if nothing had become known of these.
+    pub fn forget(&mut self, ids: &[InstanceId]) {
+        for id in ids {
+            if let Some(known) = self.0.get_mut(&id.connector)
+                && let Ok(found) = known.binary_search_by_key(&id.task, |(task, ..)| *task)
+            {
+                known.remove(found);
+            }
+        }
+    }
+
+    /// What became of this instance, and when that was known.
+    #[must_use]
+    pub fn get(&self, id: &InstanceId) -> Option<(&Outcome, Timestamp)> {
+        let known = self.0.get(&id.connector)?;
+        let found = known.binary_search_by_key(&id.task, |(task, ..)| *task).ok()?;
+        known.get(found).map(|(_, outcome, when)| (outcome, *when))
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Outcome> {
+        self.0.values().flatten().map(|(_, outcome, _)| outcome)
+    }
+}
 
 impl Plan {
     /// Writes the outcomes into the lines and the ledger: what Connect surely
@@ -85,7 +135,7 @@ impl Plan {
         for before in charged {
             let id = before.id();
             let (outcome, when) = match outcomes.get(id) {
-                Some((outcome, when)) => (outcome, Some(*when)),
+                Some((outcome, when)) => (outcome, Some(when)),
                 None => (&not_sent, None),
             };
             let (action, counts, trouble) = settle_record(ledger, before, outcome, when);

@@ -100,7 +100,8 @@ impl World {
         plan.note_given_up(&mut self.ledger);
         let due: Vec<InstanceId> = plan.due().map(|line| line.id.clone()).collect();
         let charged: Vec<_> = due.iter().map(|id| self.ledger.charge(id, self.run, self.now)).collect();
-        let outcomes: Outcomes = due.into_iter().map(|id| (id, (outcome.clone(), self.now))).collect();
+        let mut outcomes = Outcomes::default();
+        outcomes.note(due.into_iter().map(|id| (id, outcome.clone())), self.now);
         plan.settle(&mut self.ledger, &charged, &outcomes, &"unsent".into());
         self.show(&plan)
     }
@@ -513,7 +514,8 @@ proptest! {
                 }
             }
             let charged: Vec<_> = due.iter().map(|id| world.ledger.charge(id, run, now)).collect();
-            let results: Outcomes = due.iter().map(|id| (id.clone(), (outcome.clone(), now))).collect();
+            let mut results = Outcomes::default();
+            results.note(due.iter().map(|id| (id.clone(), outcome.clone())), now);
             plan.settle(&mut world.ledger, &charged, &results, &"unsent".into());
             let counts = matches!(outcome, Outcome::Taken | Outcome::FailedAgain(_) | Outcome::Unknown(_));
             for (_, expected) in (0..).zip(&mut expected).filter(|(id, _)| counts && due.contains(&InstanceId::task("c", *id))) {

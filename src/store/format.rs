@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::decide::ledger::{Attempt, Episode, Ledger, Record, Streak};
+use crate::decide::ledger::{Attempt, Episode, Ledger, Packer, Record, Streak};
 use crate::decide::model::{InstanceId, Timestamp};
 
 /// The version that this program writes.
@@ -219,12 +219,15 @@ impl<'de> Deserialize<'de> for Records {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut lines: A) -> Result<Records, A::Error> {
                 let mut shared = HashSet::new();
-                let mut records = BTreeMap::new();
+                let (mut records, mut count) = (Packer::default(), 0_usize);
                 while let Some(line) = lines.next_element::<Instance<'static>>()? {
                     let (id, record) = line.into_record(&mut shared).map_err(serde::de::Error::custom)?;
-                    if records.insert(id, record).is_some() {
-                        return Err(serde::de::Error::custom("an instance is there twice"));
-                    }
+                    records.push(id, record);
+                    count = count.saturating_add(1);
+                }
+                let records = records.finish();
+                if records.len() < count {
+                    return Err(serde::de::Error::custom("an instance is there twice"));
                 }
                 Ok(Records(records))
             }

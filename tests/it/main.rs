@@ -30,6 +30,7 @@ mod endings;
 mod fuzzed;
 mod kubernetes;
 mod listing;
+mod memory;
 mod readme;
 mod run;
 mod secrets;
