@@ -386,7 +386,7 @@ fn machine_names(file: &File) -> Vec<Breach> {
     let mut breaches = Vec::new();
     for (line, text) in numbered(&file.text) {
         for folder in folders {
-            // Only at the start of a path: `$dir/work/` and `a/home/` are somewhere else.
+            // Only at the start of a path: `$dir/tmp/` and `a/opt/` are somewhere else.
             let starts = text.match_indices(folder).any(|(at, _)| {
                 !text[..at].ends_with(|c: char| {
                     c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '}' | ')' | '~' | '*')
