@@ -13,8 +13,9 @@ use crate::http;
 
 /// Error texts are short; what comes after this is not read.
 const LONGEST_TEXT: usize = 64 * 1024;
-/// Chunks between the socket and the parser.
-const IN_FLIGHT: usize = 4;
+/// Chunks between the socket and the parser: one is enough for both to be busy,
+/// and when many tasks have failed a chunk is 400 kB on each of the connections.
+const IN_FLIGHT: usize = 1;
 
 /// Why a body could not be read.
 #[derive(Debug)]
