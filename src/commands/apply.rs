@@ -22,6 +22,11 @@ use crate::signal::Interrupt;
 const AGAIN_AFTER: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 /// ... also when Connect takes its time for each answer.
 const TRIED_FOR: Duration = Duration::from_secs(10);
+/// A status older than this is read again before a restart goes out: meanwhile
+/// a rebalance or a person may have brought the instance back, and a plain
+/// restart would take it down again. Long enough that a healthy cluster is
+/// never asked twice, shorter than any wait of [`AGAIN_AFTER`].
+const STALE_AFTER: Duration = Duration::from_secs(1);
 /// After a signal, requests in flight get this long: Kubernetes and systemd
 /// send SIGKILL later.
 const GRACE: Duration = Duration::from_secs(8);
@@ -77,6 +82,11 @@ impl Progress {
         *self.halt.borrow()
     }
 
+    async fn halting(&self) {
+        // It cannot fail while `self` keeps the sender.
+        let _ = self.halt.subscribe().wait_for(Option::is_some).await;
+    }
+
     /// The first reason stays.
     fn stop(&self, reason: Halt) {
         self.halt.send_if_modified(|halt| halt.is_none() && halt.replace(reason).is_none());
@@ -85,9 +95,11 @@ impl Progress {
 
 /// Sends all batches, at most `parallel` at a time, and returns what became of
 /// them and why it stopped early, if it did. What has no outcome was not sent.
+/// `read_at` is when the status was asked for that the plan was made of.
 pub(super) async fn apply<C: Cluster>(
     cluster: &Arc<C>,
     batches: Vec<Batch>,
+    read_at: Instant,
     parallel: usize,
     end: Instant,
     clock: &Clock,
@@ -114,7 +126,7 @@ pub(super) async fn apply<C: Cluster>(
             && sending.len() < parallel.max(1)
             && let Some(batch) = batches.next()
         {
-            sending.spawn(send_all(Arc::clone(cluster), batch, Arc::clone(&progress)));
+            sending.spawn(send_all(Arc::clone(cluster), batch, read_at, Arc::clone(&progress)));
         }
         tokio::select! {
             sent = sending.join_next() => if sent.is_none() { break },
@@ -144,32 +156,45 @@ pub(super) async fn interrupted(interrupt: &mut Interrupt) -> u8 {
     }
 }
 
-async fn send_all<C: Cluster>(cluster: Arc<C>, batch: Batch, progress: Arc<Progress>) {
+async fn send_all<C: Cluster>(cluster: Arc<C>, batch: Batch, read_at: Instant, progress: Arc<Progress>) {
     let mut calls: std::collections::VecDeque<Call> = batch.calls.into();
     while let Some(call) = calls.pop_front() {
         if progress.halted().is_some() {
             return;
         }
-        if send(&*cluster, &call, &progress).await {
+        if send(&*cluster, &call, read_at, &progress).await {
             continue;
         }
         // An old worker restarted only the connector's own instance.
         let Call::Together { expected, .. } = call else { continue };
         progress.note(expected.iter().filter(|id| id.task.is_none()).map(|id| (id.clone(), Outcome::Taken)));
-        calls.extend(expected.into_iter().filter(|id| id.task.is_some()).map(Call::One));
+        let tasks = expected.into_iter().filter(|id| id.task.is_some());
+        calls.extend(tasks.map(|id| Call::One { id, stuck: false }));
     }
 }
 
 /// Sends one call, again for as long as the answer is "not now". `false` when
 /// an old worker did not understand it.
-async fn send<C: Cluster>(cluster: &C, call: &Call, progress: &Progress) -> bool {
-    let all =
-        |outcome: &Outcome| call.ids().iter().map(|id| (id.clone(), outcome.clone())).collect::<Vec<_>>();
+async fn send<C: Cluster>(cluster: &C, call: &Call, read_at: Instant, progress: &Progress) -> bool {
     let started = Instant::now();
-    let mut waits = AGAIN_AFTER.iter();
+    let (mut read_at, mut waits) = (read_at, AGAIN_AFTER.iter());
     loop {
-        progress.note(all(&Outcome::Unknown("it was under way when the run ended".into())));
-        match cluster.restart(call).await {
+        let unwanted = if read_at.elapsed() < STALE_AFTER {
+            None
+        } else {
+            read_at = Instant::now();
+            tokio::select! {
+                unwanted = look_again(cluster, call) => unwanted,
+                () = progress.halting() => return true,
+            }
+        };
+        let reply = if let Some(reply) = unwanted {
+            reply
+        } else {
+            progress.note(Outcome::Unknown("it was under way when the run ended".into()).of(call));
+            cluster.restart(call).await
+        };
+        match reply {
             Reply::Done(outcomes) => {
                 for (_, outcome) in &outcomes {
                     match outcome {
@@ -186,15 +211,24 @@ async fn send<C: Cluster>(cluster: &C, call: &Call, progress: &Progress) -> bool
                 return false;
             }
             Reply::NotNow(text) => {
-                progress.note(all(&Outcome::NotNow(text)));
+                progress.note(Outcome::NotNow(text).of(call));
                 let wait = waits.next().filter(|wait| started.elapsed().saturating_add(**wait) <= TRIED_FOR);
                 let Some(wait) = wait else { return true };
-                let mut halt = progress.halt.subscribe();
                 tokio::select! {
                     () = sleep(*wait) => {}
-                    _ = halt.wait_for(Option::is_some) => return true,
+                    () = progress.halting() => return true,
                 }
             }
         }
+    }
+}
+
+/// Reads the connector's status once more. The reply says why the call is not
+/// sent; `None` that it still is what it was planned to be.
+async fn look_again<C: Cluster>(cluster: &C, call: &Call) -> Option<Reply> {
+    match cluster.status(call.connector()).await {
+        Ok(now) => Some(Reply::Done(Outcome::NotNow(call.overtaken(&now)?).of(call))),
+        Err(Outcome::NotNow(text)) => Some(Reply::NotNow(text)),
+        Err(outcome) => Some(Reply::Done(outcome.of(call))),
     }
 }

@@ -29,6 +29,9 @@ pub trait Cluster: Send + Sync + 'static {
     fn listing(&self, remembered: &Remembered) -> impl Future<Output = Result<Listing, Trouble>> + Send;
     /// Whether one call may restart all failed instances of a connector.
     fn can_restart_together(&self) -> impl Future<Output = bool> + Send;
+    /// The status of one connector now; otherwise what became of a restart
+    /// that depends on it.
+    fn status(&self, connector: &Arc<str>) -> impl Future<Output = Result<Listing, Outcome>> + Send;
     /// Sends one restart call.
     fn restart(&self, call: &Call) -> impl Future<Output = Reply> + Send;
 }
@@ -39,6 +42,9 @@ impl Cluster for Connect {
     }
     fn can_restart_together(&self) -> impl Future<Output = bool> + Send {
         self.can_restart_together()
+    }
+    fn status(&self, connector: &Arc<str>) -> impl Future<Output = Result<Listing, Outcome>> + Send {
+        self.status(connector)
     }
     fn restart(&self, call: &Call) -> impl Future<Output = Reply> + Send {
         self.restart(call)
@@ -185,6 +191,7 @@ pub async fn one_run<C: Cluster, S: Store>(
         Err(trouble) => return Ran { failure: Some(trouble.into()), ..Ran::default() },
     };
     let remembered_before = !loaded.ledger.records.is_empty();
+    let read_at = Instant::now();
     let mut ran = read_and_plan(cluster, loaded, orders, now, end, interrupt).await;
     let (Some(run), Some(plan)) = (ran.run, &mut ran.plan) else { return ran };
     let ledger = &mut ran.ledger;
@@ -207,7 +214,7 @@ pub async fn one_run<C: Cluster, S: Store>(
             ran.failure = Some(trouble.into());
             return ran;
         }
-        let (outcomes, halt) = apply(cluster, batches, orders.parallel, end, clock, interrupt).await;
+        let (outcomes, halt) = apply(cluster, batches, read_at, orders.parallel, end, clock, interrupt).await;
         let unsent = halt.map_or("not sent", Halt::reason);
         plan.settle(ledger, &charged, &outcomes, &unsent.into());
         ran.failure = failure_of(plan, &outcomes, halt);

@@ -9,11 +9,9 @@ use std::time::Duration;
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
-use super::Reply;
 use super::body::BodyError;
 use crate::decide::cause::brief;
 use crate::decide::outcome::Outcome;
-use crate::decide::plan::Call;
 use crate::http;
 
 /// Why a listing could not be had.
@@ -194,11 +192,6 @@ pub(super) fn answer(status: StatusCode, text: &str) -> Answer {
         (300..=499, _) => Answer::Is(Outcome::Refused(told)),
         _ => Answer::Is(Outcome::Unknown(told)),
     }
-}
-
-/// The same outcome for every instance of a call.
-pub(super) fn for_all(call: &Call, outcome: &Outcome) -> Reply {
-    Reply::Done(call.ids().iter().map(|id| (id.clone(), outcome.clone())).collect())
 }
 
 #[derive(Deserialize)]

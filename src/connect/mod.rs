@@ -7,6 +7,7 @@ pub mod error;
 pub mod wire;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -205,11 +206,7 @@ impl Connect {
             let status = response.status();
             let answer = match status {
                 StatusCode::OK => {
-                    let of = name.clone();
-                    let read = read_json(response, LONGEST_BODY, move |body| {
-                        let mut collector = Collector::new(&remembered);
-                        wire::read_status(body, &of, &mut collector).map(|()| collector.finish())
-                    });
+                    let read = read_status(response, &name, remembered);
                     read.await.map(Some).map_err(|error| error.to_string())
                 }
                 StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -264,46 +261,83 @@ impl Connect {
         }
     }
 
-    /// Sends one restart call. A worker that does not accept the connection
-    /// leaves it to the next one.
-    pub async fn restart(&self, call: &Call) -> Reply {
-        let (connector, path) = match call {
-            Call::Together { connector, .. } => {
-                (connector, "/restart?includeTasks=true&onlyFailed=true".to_owned())
-            }
-            Call::One(InstanceId { connector, task: None }) => (connector, "/restart".to_owned()),
-            Call::One(InstanceId { connector, task: Some(task) }) => {
-                (connector, format!("/tasks/{task}/restart"))
-            }
+    /// What Connect says of one connector now, every instance of it; empty when
+    /// it says that there is no such connector.
+    ///
+    /// # Errors
+    /// When its status cannot be had or not be understood: what this makes of a
+    /// restart that was to follow, which is never sent then.
+    pub async fn status(&self, connector: &Arc<str>) -> Result<Listing, Outcome> {
+        let not_now = |text: &dyn fmt::Display| {
+            Outcome::NotNow(format!("not sent, because its status could not be read again: {text}").into())
         };
-        if is_dots(connector) {
-            return error::for_all(
-                call,
-                &Outcome::Unaddressable("a URL cannot hold this connector's name".into()),
-            );
+        let path = format!("{}/status", address(connector)?);
+        let response = match self.send(Method::GET, &path, self.workers.timeout).await {
+            Ok(response) => response,
+            Err(Lost::NotSent(text)) => return Err(Outcome::NotSent(text)),
+            Err(Lost::Unanswered(text)) => return Err(not_now(&text)),
+        };
+        let status = response.status();
+        if status == StatusCode::OK {
+            let remembered = Arc::new(BTreeSet::from([Arc::clone(connector)]));
+            let listing = read_status(response, connector.as_ref(), remembered)
+                .await
+                .map_err(|error| not_now(&error))?;
+            return if listing.not_understood.is_empty() {
+                Ok(listing)
+            } else {
+                Err(not_now(&"it cannot be understood"))
+            };
         }
-        let path = format!("/connectors/{}{path}", encode(connector));
+        match error::answer(status, &read_text(response).await) {
+            Answer::Is(Outcome::NotFound(_)) => Ok(Listing::default()),
+            Answer::Is(outcome @ (Outcome::Unauthorized(_) | Outcome::Unaddressable(_))) => Err(outcome),
+            _ => Err(not_now(&format_args!("HTTP {}", status.as_u16()))),
+        }
+    }
+
+    /// Sends one restart call.
+    pub async fn restart(&self, call: &Call) -> Reply {
+        let what = match call {
+            Call::Together { .. } => "/restart?includeTasks=true&onlyFailed=true".to_owned(),
+            Call::One { id: InstanceId { task: None, .. }, .. } => "/restart".to_owned(),
+            Call::One { id: InstanceId { task: Some(task), .. }, .. } => format!("/tasks/{task}/restart"),
+        };
+        let path = match address(call.connector()) {
+            Ok(address) => format!("{address}{what}"),
+            Err(outcome) => return Reply::Done(outcome.of(call)),
+        };
+        match self.send(Method::POST, &path, RESTART_TIMEOUT).await {
+            Ok(response) => self.read_reply(call, response).await,
+            Err(Lost::NotSent(text)) => Reply::Done(Outcome::NotSent(text).of(call)),
+            Err(Lost::Unanswered(text)) => {
+                let text = format!("{text}; Connect may have done it all the same");
+                Reply::Done(Outcome::Unknown(text.into()).of(call))
+            }
+        }
+    }
+
+    /// Sends to the worker that answered last. One that does not accept the
+    /// connection leaves it to the next.
+    async fn send(&self, method: Method, path: &str, timeout: Duration) -> Result<Response, Lost> {
         let count = self.workers.urls.len();
         let first = self.current.load(Ordering::Relaxed);
         let mut last = String::new();
         for index in (0..count).filter_map(|step| first.checked_add(step)?.checked_rem(count)) {
             let Some(url) = self.workers.urls.get(index) else { continue };
-            match self.request(Method::POST, url, &path).timeout(RESTART_TIMEOUT).send().await {
+            match self.request(method.clone(), url, path).timeout(timeout).send().await {
                 Ok(response) => {
                     self.current.store(index, Ordering::Relaxed);
-                    return self.read_reply(call, response).await;
+                    return Ok(response);
                 }
                 Err(error) if error.is_connect() || error.is_builder() => {
                     last = format!("{}: {}", error::shown(url), http::explain(&error));
                     tracing::debug!("{last}");
                 }
-                Err(error) => {
-                    let text = format!("{}; Connect may have done it all the same", http::explain(&error));
-                    return error::for_all(call, &Outcome::Unknown(text.into()));
-                }
+                Err(error) => return Err(Lost::Unanswered(http::explain(&error))),
             }
         }
-        error::for_all(call, &Outcome::NotSent(format!("no worker could be reached ({last})").into()))
+        Err(Lost::NotSent(format!("no worker could be reached ({last})").into()))
     }
 
     async fn read_reply(&self, call: &Call, response: Response) -> Reply {
@@ -311,27 +345,50 @@ impl Connect {
         if status == StatusCode::ACCEPTED
             && let Call::Together { connector, expected } = call
         {
-            let name = Arc::clone(connector);
-            let remembered = BTreeSet::from([Arc::clone(connector)]);
-            let body = read_json(response, LONGEST_BODY, move |body| {
-                let mut collector = Collector::new(&remembered);
-                wire::read_status(body, &name, &mut collector).map(|()| collector.finish())
-            });
-            return match body.await {
+            let remembered = Arc::new(BTreeSet::from([Arc::clone(connector)]));
+            return match read_status(response, connector, remembered).await {
                 Ok(listing) => Reply::Done(accepted(expected, &listing)),
-                Err(error) => {
-                    error::for_all(call, &Outcome::Unknown(format!("HTTP 202, but {error}").into()))
-                }
+                Err(error) => Reply::Done(Outcome::Unknown(format!("HTTP 202, but {error}").into()).of(call)),
             };
         }
         let text = read_text(response).await;
         match error::answer(status, &text) {
             Answer::Taken if matches!(call, Call::Together { .. }) => Reply::ConnectorOnly,
-            Answer::Taken => error::for_all(call, &Outcome::Taken),
+            Answer::Taken => Reply::Done(Outcome::Taken.of(call)),
             Answer::NotNow(text) => Reply::NotNow(text),
-            Answer::Is(outcome) => error::for_all(call, &outcome),
+            Answer::Is(outcome) => Reply::Done(outcome.of(call)),
         }
     }
+}
+
+/// Why a request got no answer.
+enum Lost {
+    /// No worker accepted the connection.
+    NotSent(Arc<str>),
+    /// One did; it may have got the request.
+    Unanswered(String),
+}
+
+/// The status of one connector out of an answer that holds nothing else.
+async fn read_status(
+    response: Response,
+    connector: &str,
+    remembered: Remembered,
+) -> Result<Listing, body::BodyError> {
+    let name = connector.to_owned();
+    let read = move |body| {
+        let mut collector = Collector::new(&remembered);
+        wire::read_status(body, &name, &mut collector).map(|()| collector.finish())
+    };
+    read_json(response, LONGEST_BODY, read).await
+}
+
+/// The path of a connector.
+fn address(connector: &str) -> Result<String, Outcome> {
+    if is_dots(connector) {
+        return Err(Outcome::Unaddressable("a URL cannot hold this connector's name".into()));
+    }
+    Ok(format!("/connectors/{}", encode(connector)))
 }
 
 /// A 202 is a plan of Connect's: what its body does not show as restarting was

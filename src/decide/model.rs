@@ -143,6 +143,12 @@ impl State {
         }
     }
 
+    /// Neither healthy nor failed nor left alone on purpose.
+    #[must_use]
+    pub fn is_transition(&self) -> bool {
+        matches!(self, Self::Unassigned | Self::Restarting | Self::Other(_))
+    }
+
     /// Connect's spelling.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::ledger::{Ledger, Uncharged};
 use super::model::{InstanceId, Timestamp};
-use super::plan::{Action, Line, Plan};
+use super::plan::{Action, Call, Line, Plan};
 use super::policy::{Due, Policy, Wait};
 
 /// What became of the restart of one instance. The text says why.
@@ -35,6 +35,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// This outcome for every instance of a call.
+    #[must_use]
+    pub fn of(&self, call: &Call) -> Vec<(InstanceId, Self)> {
+        call.ids().iter().map(|id| (id.clone(), self.clone())).collect()
+    }
+
     /// What the outcome makes of an instance whose last restart was answered
     /// 404 or not: its action, whether the attempt counts, and whether the run
     /// could not do all its work.

@@ -144,7 +144,13 @@ pub enum Call {
         expected: Vec<InstanceId>,
     },
     /// One instance: the connector's own, or a task.
-    One(InstanceId),
+    One {
+        /// Which one.
+        id: InstanceId,
+        /// It is due because it was in transition for too long, not because it
+        /// is `FAILED`.
+        stuck: bool,
+    },
 }
 
 impl Call {
@@ -153,8 +159,39 @@ impl Call {
     pub fn ids(&self) -> &[InstanceId] {
         match self {
             Self::Together { expected, .. } => expected,
-            Self::One(id) => std::slice::from_ref(id),
+            Self::One { id, .. } => std::slice::from_ref(id),
         }
+    }
+
+    /// The connector that it is for.
+    #[must_use]
+    pub fn connector(&self) -> &Arc<str> {
+        match self {
+            Self::Together { connector, .. } => connector,
+            Self::One { id, .. } => &id.connector,
+        }
+    }
+
+    /// Why this call is no longer wanted, now that Connect says this of the
+    /// connector: nothing is any more as it was when the plan was made.
+    #[must_use]
+    pub fn overtaken(&self, now: &Listing) -> Option<Arc<str>> {
+        let stuck = matches!(self, Self::One { stuck: true, .. });
+        let is_as_planned = |seen: &Sighting| {
+            let due = if stuck { seen.state.is_transition() } else { seen.state == State::Failed };
+            due && !seen.left_alone
+        };
+        let found = || self.ids().iter().filter_map(|id| now.sighting(id));
+        if found().any(is_as_planned) {
+            return None;
+        }
+        Some(match found().next() {
+            Some(seen) if seen.left_alone => {
+                "not restarted, the connector is paused or stopped by now".into()
+            }
+            Some(seen) => format!("not restarted, it is {} by now", seen.state.as_str()).into(),
+            None => "not restarted, Connect lists it no more".into(),
+        })
     }
 }
 
@@ -264,11 +301,15 @@ impl Plan {
         let mut batches: Vec<(u32, Batch)> = Vec::new();
         for (connector, due) in by_connector(self.due()) {
             let fewest = due.iter().map(|line| attempts(&line.id, ledger)).min().unwrap_or(0);
-            let ids = || due.iter().map(|line| line.id.clone());
             let calls = if can_together && self.together.contains(connector) {
-                vec![Call::Together { connector: Arc::clone(connector), expected: ids().collect() }]
+                let expected = due.iter().map(|line| line.id.clone()).collect();
+                vec![Call::Together { connector: Arc::clone(connector), expected }]
             } else {
-                ids().map(Call::One).collect()
+                let one = |line: &&Line| Call::One {
+                    id: line.id.clone(),
+                    stuck: line.state != Some(State::Failed),
+                };
+                due.iter().map(one).collect()
             };
             batches.push((fewest, Batch { connector: Arc::clone(connector), calls }));
         }

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use super::ledger::Ledger;
 use super::model::{InstanceId, Listing, Sighting, State, Timestamp};
 use super::outcome::{Next, Outcome, Outcomes, Row, View};
-use super::plan::{Action, Plan};
+use super::plan::{Action, Call, Plan};
 use super::policy::tests::doubling;
 use super::policy::{Pace, Policy};
 use super::select::Filter;
@@ -362,6 +362,37 @@ fn one_call_only_where_nothing_else_is_remembered() {
     world.run();
     world.set("a", "RUNNING", &["FAILED", "FAILED", "FAILED"]);
     assert!(!together(&mut world), "tasks 0 and 1 wait");
+}
+
+#[test]
+fn a_call_is_overtaken_when_nothing_is_as_it_was() {
+    let id = |task| InstanceId::task("a", task);
+    let failed = Call::One { id: id(0), stuck: false };
+    let stuck = Call::One { id: id(0), stuck: true };
+    let together = Call::Together { connector: "a".into(), expected: vec![id(0), id(1)] };
+    for (connector, tasks, of_failed, of_stuck, of_both) in [
+        ("RUNNING", ["FAILED", "FAILED"], "", "it is FAILED", ""),
+        ("FAILED", ["FAILED", "RUNNING"], "", "it is FAILED", ""),
+        ("RUNNING", ["RUNNING", "FAILED"], "it is RUNNING", "it is RUNNING", ""),
+        ("RUNNING", ["RUNNING", "RUNNING"], "it is RUNNING", "it is RUNNING", "it is RUNNING"),
+        ("RUNNING", ["UNASSIGNED", "RUNNING"], "it is UNASSIGNED", "", "it is UNASSIGNED"),
+        ("RUNNING", ["RESTARTING", "NEW"], "it is RESTARTING", "", "it is RESTARTING"),
+        ("RUNNING", ["NEW", "RUNNING"], "it is NEW", "", "it is NEW"),
+        ("PAUSED", ["FAILED", "FAILED"], "paused or stopped", "paused or stopped", "paused or stopped"),
+        ("STOPPED", ["UNASSIGNED", "FAILED"], "paused or stopped", "paused or stopped", "paused or stopped"),
+    ] {
+        let now = World::new().with("a", connector, &tasks).listing();
+        for (call, expected) in [(&failed, of_failed), (&stuck, of_stuck), (&together, of_both)] {
+            let said = call.overtaken(&now);
+            let as_expected = match said.as_deref() {
+                None => expected.is_empty(),
+                Some(said) => !expected.is_empty() && said.contains(expected),
+            };
+            assert!(as_expected, "{call:?} when {connector} {tasks:?}: {said:?}, not {expected:?}");
+        }
+    }
+    let gone = World::new().with("a", "RUNNING", &[]).listing();
+    assert_eq!(failed.overtaken(&gone).as_deref(), Some("not restarted, Connect lists it no more"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::sim::{Answer, Connect, Failure, Profile, answers as words};
+use crate::sim::{Answer, Cluster, Connect, Failure, Profile, answers as words};
 use crate::support::{Guardian, actions, each, instance};
 
 /// What one answer means: a row of the table of restart answers.
@@ -358,7 +358,8 @@ fn named(name: &str, profile: Profile) -> (Connect, Guardian, (String, i32, u64)
     let (document, code) = guardian.run_json();
     let line = &document["instances"][0];
     let action = line["action"].as_str().unwrap().to_owned();
-    let attempts = guardian.attempts(name, Some(0)).expect("it is remembered by its real name");
+    let attempts =
+        guardian.attempts(name, Some(0)).expect("not restarted, it is remembered by its real name");
     (connect, guardian, (action, code, attempts))
 }
 
@@ -460,6 +461,102 @@ fn after_a_401_nothing_further_is_sent() {
         let (next, code) = guardian.run_json();
         assert_eq!(actions(&next), ["a/0 waiting", "b/0 restarted", "c/0 restarted"]);
         assert_eq!((code, connect.restarts_of_unfailed()), (0, Vec::new()));
+    });
+}
+
+/// What may have happened to a failed task while "not now" was waited out; what guardian says then.
+type Meanwhile = (fn(&Cluster), &'static str);
+
+#[test]
+fn what_came_back_while_it_was_put_off_is_left_alone() {
+    let cases: Vec<Meanwhile> = vec![
+        (|connect| connect.set_state("orders", Some(0), "RUNNING"), "not restarted, it is RUNNING by now"),
+        (
+            |connect| connect.set_state("orders", Some(0), "UNASSIGNED"),
+            "not restarted, it is UNASSIGNED by now",
+        ),
+        (
+            |connect| connect.set_state("orders", Some(0), "RESTARTING"),
+            "not restarted, it is RESTARTING by now",
+        ),
+        (|connect| connect.pause("orders"), "not restarted, the connector is paused or stopped by now"),
+        (
+            |connect| connect.stop_leaving_failed_tasks("orders"),
+            "not restarted, the connector is paused or stopped by now",
+        ),
+        (|connect| connect.delete("orders"), "not restarted, Connect lists it no more"),
+    ];
+    each(cases, |(meanwhile, said)| {
+        let connect = Connect::start(Profile::V3_9);
+        connect.connector("orders").tasks(1);
+        connect.fail_task("orders", 0, Failure::always());
+        connect.on_restart("orders").answers(409).runs(*meanwhile);
+        let guardian = Guardian::at(&connect.url());
+        let (document, code) = guardian.run_json();
+        assert_eq!((actions(&document), code), (vec!["orders/0 deferred".to_owned()], 0));
+        assert_eq!(instance(&document, "orders", Some(0))["error"], *said);
+        assert_eq!(guardian.attempts("orders", Some(0)), Some(0));
+        assert_eq!(connect.restarts(), ["orders/0"], "asked once, and not again");
+        assert_eq!(connect.calls().last().unwrap(), "GET /connectors/orders/status");
+    });
+}
+
+#[test]
+fn what_came_back_while_others_were_restarted_is_left_alone() {
+    let connect = Connect::start(Profile::V3_9);
+    three_failed(&connect);
+    connect.connector("d").tasks(2);
+    connect.fail_all_tasks("d", &Failure::always());
+    connect.on_restart("a").answers(Answer::normal().delayed(Duration::from_millis(1500))).runs(|connect| {
+        connect.set_state("b", Some(0), "RUNNING");
+        connect.set_state("d", Some(0), "RUNNING");
+        connect.set_state("d", Some(1), "RUNNING");
+    });
+    let guardian = Guardian::at(&connect.url()).env("GUARDIAN_PARALLEL", "1");
+    let (document, code) = guardian.run_json();
+    assert_eq!(
+        (actions(&document), code),
+        (
+            ["a/0 restarted", "b/0 deferred", "c/0 restarted", "d/0 deferred", "d/1 deferred"]
+                .map(str::to_owned)
+                .to_vec(),
+            0
+        )
+    );
+    assert_eq!(
+        (connect.restarts(), connect.restarts_of_unfailed()),
+        (vec!["a/0".into(), "c/0".into()], vec![])
+    );
+    let (next, _) = guardian.run_json();
+    assert_eq!(
+        actions(&next),
+        ["a/0 waiting", "b/0 recovered", "c/0 waiting", "d/0 recovered", "d/1 recovered"]
+    );
+}
+
+#[test]
+fn nothing_is_restarted_whose_status_cannot_be_read_again() {
+    let cases = vec![
+        (page(500), "deferred", "HTTP 500", 0),
+        (Answer::text(200, "application/json", "{\"name\":1"), "deferred", "not JSON", 0),
+        (Answer::json(200, "[]"), "deferred", "cannot be understood", 0),
+        (Answer::reset(), "deferred", "could not be read again", 0),
+        (Answer::hang(), "deferred", "could not be read again", 0),
+        (Answer::status(401), "failed", "HTTP 401", 1),
+    ];
+    each(cases, |(answer, action, said, code)| {
+        let connect = Connect::start(Profile::V3_9);
+        connect.connector("orders").tasks(1);
+        connect.fail_task("orders", 0, Failure::always());
+        connect.on_restart("orders").answers(409);
+        connect.on_status("orders").answers(answer.clone());
+        let guardian = Guardian::at(&connect.url()).env("GUARDIAN_TIMEOUT", "1s");
+        let (document, exit) = guardian.run_json();
+        assert_eq!((actions(&document), exit), (vec![format!("orders/0 {action}")], *code));
+        let error = instance(&document, "orders", Some(0))["error"].as_str().unwrap().to_owned();
+        assert!(error.contains(said), "{error}");
+        assert_eq!(guardian.attempts("orders", Some(0)), Some(0));
+        assert_eq!(connect.restarts(), ["orders/0"]);
     });
 }
 

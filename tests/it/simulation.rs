@@ -21,6 +21,7 @@ use connector_guardian::decide::plan::Call;
 use connector_guardian::decide::policy::{Pace, Policy};
 use connector_guardian::decide::select::Filter;
 use connector_guardian::store::{self, Loaded, Store};
+use tokio::time::Instant;
 
 const SEEDS: u64 = 60;
 const RUNS: u64 = 200;
@@ -81,6 +82,8 @@ struct World {
     restarts: BTreeMap<InstanceId, u32>,
     /// Those of the present run.
     restarted_now: Vec<InstanceId>,
+    /// When a rebalance healed it.
+    healed_at: BTreeMap<InstanceId, Instant>,
     breaches: Vec<String>,
 }
 
@@ -121,6 +124,20 @@ impl Cluster for Virtual {
     async fn can_restart_together(&self) -> bool {
         touch(&self.0).await;
         self.0.lock().unwrap().understands_745
+    }
+
+    async fn status(&self, connector: &Arc<str>) -> Result<Listing, Outcome> {
+        touch(&self.0).await;
+        let mut world = self.0.lock().unwrap();
+        if world.unreachable {
+            return Err(Outcome::NotSent("away".into()));
+        }
+        if world.dice.one_in(20) {
+            return Err(Outcome::NotNow("no status".into()));
+        }
+        let mut listing = world.listing();
+        listing.sightings.retain(|seen| seen.id.connector == *connector);
+        Ok(listing)
     }
 
     async fn restart(&self, call: &Call) -> Reply {
@@ -200,6 +217,7 @@ impl World {
             disk: Ledger::default(),
             restarts: BTreeMap::new(),
             restarted_now: Vec::new(),
+            healed_at: BTreeMap::new(),
             breaches: Vec::new(),
         }
     }
@@ -253,7 +271,7 @@ impl World {
     fn restart(&mut self, call: &Call) -> Reply {
         let (name, ids) = match call {
             Call::Together { connector, expected } => (Arc::clone(connector), expected.clone()),
-            Call::One(id) => (Arc::clone(&id.connector), vec![id.clone()]),
+            Call::One { id, .. } => (Arc::clone(&id.connector), vec![id.clone()]),
         };
         let all =
             |outcome: Outcome| Reply::Done(ids.iter().map(|id| (id.clone(), outcome.clone())).collect());
@@ -261,6 +279,7 @@ impl World {
             return all(Outcome::NotSent("refused".into()));
         }
         if self.rebalancing && self.dice.one_in(2) {
+            self.reassign();
             return Reply::NotNow("rebalance".into());
         }
         if self.dice.one_in(50) {
@@ -273,7 +292,7 @@ impl World {
             self.breaches.push(format!("{name} is paused and was asked to restart"));
         }
         match call {
-            Call::One(id) => {
+            Call::One { id, .. } => {
                 self.do_restart(id);
                 all(Outcome::Taken)
             }
@@ -294,6 +313,19 @@ impl World {
         }
     }
 
+    /// A rebalance starts some of what has failed on another worker.
+    fn reassign(&mut self) {
+        for (name, connector) in &mut self.connectors {
+            for (task, truth) in &mut connector.instances {
+                if *truth == Truth::Failed && self.dice.one_in(4) {
+                    *truth = Truth::Running;
+                    let id = InstanceId { connector: name.as_str().into(), task: *task };
+                    self.healed_at.insert(id, Instant::now());
+                }
+            }
+        }
+    }
+
     fn failed_of(&self, name: &Arc<str>) -> Vec<InstanceId> {
         let instances = self.connectors.get(&**name).map(|connector| &connector.instances);
         let failed = instances.into_iter().flatten().filter(|(_, truth)| **truth == Truth::Failed);
@@ -304,7 +336,9 @@ impl World {
         let then_fails = !self.dice.one_in(3);
         let Some(connector) = self.connectors.get_mut(&*id.connector) else { return };
         let Some(truth) = connector.instances.get_mut(&id.task) else { return };
-        if *truth != Truth::Failed {
+        // What healed within the last second, nobody could have known.
+        let just_healed = self.healed_at.get(id).is_some_and(|at| at.elapsed() <= Duration::from_secs(1));
+        if *truth != Truth::Failed && !just_healed {
             self.breaches.push(format!("{id} was restarted while {truth:?}"));
         }
         *truth = Truth::Restarting { then_fails };
