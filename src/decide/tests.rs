@@ -172,14 +172,15 @@ fn failed_is_due() {
         Batch {
             connector: "pay",
             calls: [
-                One(
-                    InstanceId {
+                One {
+                    id: InstanceId {
                         connector: "pay",
                         task: Some(
                             0,
                         ),
                     },
-                ),
+                    stuck: false,
+                },
             ],
         },
     ]
