@@ -35,6 +35,7 @@ pub fn lend(version: &'static Version) -> MutexGuard<'static, Option<Cluster>> {
         }
     };
     cluster.leader.delete_all_connectors();
+    cluster.await_quiet();
     *lent = Some(cluster);
     lent
 }

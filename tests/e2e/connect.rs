@@ -208,6 +208,9 @@ impl Setup {
                 // A lost worker's work is not handed on for this long (default 5 min): as short as it can be
                 // while a test can still look at the state in between.
                 ("scheduled.rebalance.max.delay.ms", "10000".to_owned()),
+                // A worker learns from its heartbeat that the group meets. With the default 3 s a group could
+                // look quiet for that long while it is about to meet.
+                ("heartbeat.interval.ms", "300".to_owned()),
             ],
         };
         properties.extend(of_the_mode.into_iter().map(|(key, value)| (key.to_owned(), value)));
@@ -394,17 +397,16 @@ impl Worker {
         });
     }
 
-    /// Waits until the failure of this start is what the worker shows, not the one before it: a restart
-    /// leaves the old FAILED with its old trace in sight for a while.
+    /// Waits until the failure of this start is what the worker shows, not one before it: a restart leaves
+    /// the old FAILED with its old trace in sight for a while. A later start will do: in a group of workers
+    /// work is moved, and what is moved is started again.
     pub fn await_failure(&self, name: &str, task: Option<usize>, start: usize) {
-        let sign = format!("in start #{start}.");
-        self.await_status(name, &format!("{task:?} FAILED {sign}"), |status| {
+        self.await_status(name, &format!("{task:?} FAILED in start #{start}"), |status| {
             let instance = match task {
                 None => &status["connector"],
                 Some(task) => task_of(status, task),
             };
-            instance["state"] == "FAILED"
-                && instance["trace"].as_str().is_some_and(|trace| trace.contains(&sign))
+            instance["state"] == "FAILED" && failed_start(instance).is_some_and(|failed| failed >= start)
         });
     }
 
@@ -475,6 +477,12 @@ fn last_joined(log: &str) -> Option<String> {
     let generation = line.split("generation ").nth(1)?.split(' ').next()?;
     let leader = line.split("leaderUrl='").nth(1)?.split('\'').next()?;
     Some(format!("{generation} {leader}"))
+}
+
+/// Which start failed, by the trace of a connector that fails on demand.
+fn failed_start(instance: &Value) -> Option<usize> {
+    let (_, rest) = instance["trace"].as_str()?.split_once(" in start #")?;
+    rest.split_once('.')?.0.parse().ok()
 }
 
 pub fn task_of(status: &Value, task: usize) -> &Value {

@@ -4,7 +4,7 @@
 //! It owns the record of what guardian really sent, which owes nothing to guardian nor to the worker (workers
 //! before 3.3 write no access log, KAFKA-14099). It also makes "between the read and the restart" a moment
 //! that a test can hit: the act is done before the request is passed on. It relays bytes and never changes an
-//! answer.
+//! answer of the worker's.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -17,8 +17,8 @@ use crate::wait;
 #[derive(Clone, Copy, PartialEq)]
 pub enum Then {
     PassOn,
-    /// Both ends are closed without an answer: Connect never saw the request.
-    Cut,
+    /// This status with this JSON comes back: Connect never saw the request.
+    Answer(u16, &'static str),
 }
 
 type Act = Box<dyn FnMut(&str) -> Then + Send>;
@@ -138,10 +138,14 @@ fn pass_requests_on(
             let request = line.rsplit_once(' ').map_or(line, |(request, _)| request).to_owned();
             requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
             let then = (act.lock().unwrap_or_else(PoisonError::into_inner))(&request);
-            if then == Then::Cut {
-                return Ok(());
+            match then {
+                Then::PassOn => worker.write_all(&head)?,
+                Then::Answer(status, json) => {
+                    let length = json.len();
+                    let head = format!("HTTP/1.1 {status} Put off\r\nContent-Type: application/json");
+                    write!(client, "{head}\r\nContent-Length: {length}\r\n\r\n{json}")?;
+                }
             }
-            worker.write_all(&head)?;
         }
     }
 }

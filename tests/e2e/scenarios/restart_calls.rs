@@ -1,7 +1,11 @@
 //! Which restart call is sent, and what it does on a real worker.
 
 use crate::connect::task_of;
+use crate::guardian::Guardian;
+use crate::http;
+use crate::jvm;
 use crate::scene::{Scene, scenario};
+use crate::wire::{Then, Wire};
 
 scenario!(a_failed_connector_is_restarted on V2_3 V2_8 V3_0 V3_6 V3_9 V4_3);
 
@@ -90,4 +94,34 @@ fn a_failed_connector_and_its_failed_task_come_back_together(scene: &mut Scene) 
     assert_eq!(scene.wire.restarts().len(), calls, "{:?}", scene.wire.restarts());
     let starts = ["connector", "task 0", "task 1"].map(|who| flaky.starts(who));
     assert_eq!(starts, [3, 1, 2], "the connector, then tasks 0 and 1");
+}
+
+scenario!(what_came_back_while_it_was_put_off_is_not_restarted_again on V2_8 V3_9 V4_3);
+
+/// A worker answers 409 to the restart of a task, as in a rebalance, and meanwhile the task is brought back by
+/// somebody else. Guardian asks the worker once more before it would send the same again.
+fn what_came_back_while_it_was_put_off_is_not_restarted_again(scene: &mut Scene) {
+    const NAME: &str = "raced";
+    const REBALANCE: &str =
+        r#"{"error_code":409,"message":"Cannot complete request momentarily due to a rebalance"}"#;
+    let worker = scene.worker();
+    let flaky = worker.failing(NAME, 1, &["task-0"]);
+    flaky.heal("task-0");
+    let (port, mut put_off) = (worker.port, false);
+    let wire = Wire::acting(port, move |request| match request.strip_prefix("POST ") {
+        Some(target) if !put_off => {
+            put_off = true;
+            let answer = http::request(port, "POST", target, &[], "").expect("an answer");
+            assert_eq!(answer.status, 204, "{answer}");
+            Then::Answer(409, REBALANCE)
+        }
+        _ => Then::PassOn,
+    });
+    let run = Guardian::new(&wire.url(), &jvm::new_folder("guardian")).once(&[]);
+    run.assert_ok();
+    let line = run.instance(NAME, Some(0));
+    assert_eq!((&line["action"], &line["attempts"]), (&"deferred".into(), &0.into()), "{line}");
+    assert_eq!(line["error"], "not restarted, it is RUNNING by now");
+    assert_eq!(wire.restarts().len(), 1, "{:?}", wire.requests());
+    assert_eq!(flaky.starts("task 0"), 2, "its first start and that of somebody else");
 }

@@ -132,12 +132,10 @@ fn rebalance_during_the_restarts(cluster: &mut Cluster) {
         assert!(number < 5, "restarts are put off again and again: {}", run.json);
     }
     cluster.follower.await_task("late", 3, "RUNNING");
-    let mut sent: Vec<String> = wire.restarts();
-    sent.sort();
-    sent.dedup(); // a "not now" is asked again
-    let expected: Vec<String> =
+    let failed: BTreeSet<String> =
         failed.iter().map(|flaky| format!("/connectors/{}/tasks/0/restart", flaky.name)).collect();
-    assert_eq!(sent, expected, "nothing healthy was restarted, wherever it was moved");
+    let sent: BTreeSet<String> = wire.restarts().into_iter().collect();
+    assert!(sent.is_subset(&failed), "nothing healthy was restarted, wherever it was moved: {sent:?}");
     let most = wire.restarts().len();
     assert!(most <= CONNECTORS * 4, "at most four tries each: {most}");
 }
@@ -156,11 +154,12 @@ fn starting_worker_loses_no_record(cluster: &mut Cluster) {
     let failed: Vec<Flaky> = (0..CONNECTORS)
         .map(|number| cluster.leader.failing(&format!("given-up-{number}"), 1, &["task-0"]))
         .collect();
+    cluster.await_quiet();
+    let starts: Vec<usize> = failed.iter().map(|flaky| flaky.starts("task 0")).collect();
     let run = guardian(&cluster.leader.url()).once(&[]);
     assert_eq!(run.assert_ok().count("restarted"), CONNECTORS as u64, "{}", run.json);
-    for flaky in &failed {
-        flaky.await_starts("task 0", 2);
-        cluster.leader.await_task(&flaky.name, 0, "FAILED");
+    for (flaky, before) in failed.iter().zip(starts) {
+        cluster.leader.await_failure(&flaky.name, Some(0), before + 1);
     }
     let run = guardian(&cluster.leader.url()).once(&[]);
     assert_eq!(run.assert_ok().count("gave_up"), CONNECTORS as u64, "{}", run.json);
@@ -188,6 +187,8 @@ fn starting_worker_loses_no_record(cluster: &mut Cluster) {
     assert!(seen.contains("{}") && seen.contains("not Connect"), "too slow to see the start: {seen:?}");
     assert!(wire.restarts().is_empty(), "{:?}", wire.restarts());
     third.await_ready();
+    // So that nothing of the third one's has to be handed on, which would move work in the next scenario.
+    cluster.leader.delete_all_connectors();
     third.jvm.stop();
 }
 
