@@ -223,7 +223,8 @@ fn arg(setting: &Setting) -> Option<Arg> {
         arg.action(ArgAction::SetTrue)
     } else {
         let action = if setting.repeats { ArgAction::Append } else { ArgAction::Set };
-        arg.value_name(setting.takes).action(action).allow_hyphen_values(true)
+        // Not any value that begins with a hyphen: an empty variable before it must not swallow a `--dry-run`.
+        arg.value_name(setting.takes).action(action).allow_negative_numbers(true)
     })
 }
 
@@ -346,6 +347,8 @@ mod tests {
             &["guardian", "rnu"],
             &["guardian", "run", "--hots", "x"],
             &["guardian", "run", "--host"],
+            &["guardian", "run", "--exclude", "--dry-run"],
+            &["guardian", "run", "--cluster", "-x"],
             &["guardian", "run", "--ho\rst\u{1b}[31m"],
         ] {
             let Parsed::Wrong(text) = parse(args.iter().map(OsString::from)) else { panic!("{args:?}") };

@@ -190,10 +190,15 @@ impl Sources<'_> {
     /// A list: the flag as often as it was typed, or the environment's commas.
     fn list(&self, flag: &str) -> Result<Vec<String>, Refused> {
         let typed = self.typed.values(flag);
+        if typed.iter().any(String::is_empty) {
+            return Err(format!("--{flag} is empty"));
+        }
         if !typed.is_empty() {
             return Ok(typed);
         }
-        Ok(self.get(flag)?.map_or_else(Vec::new, |given| commas(&given.value)))
+        let Some(given) = self.get(flag)? else { return Ok(Vec::new()) };
+        let listed = commas(&given.value);
+        if listed.is_empty() { Err(format!("{} is empty", given.name)) } else { Ok(listed) }
     }
 
     /// The contents of a file that a setting names; one newline at its end is
@@ -862,6 +867,9 @@ mod tests {
             (&["--parallel", "0"], &[], "--parallel takes a whole number from 1 to 100"),
             (&["--proxy", "http://u:p@h"], &[], "no password on a command line"),
             (&["--host", ""], &[], "--host is empty"),
+            (&["--include", "a", "--include", ""], &[], "--include is empty"),
+            (&["--exclude", ""], &[], "--exclude is empty"),
+            (&[], &[("GUARDIAN_INCLUDE", " ,")], "GUARDIAN_INCLUDE is empty"),
             (&[], &[("LOG_LEVEL", "loud")], "LOG_LEVEL takes error, warn, info, debug or trace"),
             (&[], &[("ENABLE_BACKOFF", "yes")], "ENABLE_BACKOFF takes 0 or 1"),
             (&[], &[("GUARDIAN_DEADLINE", "5")], "GUARDIAN_DEADLINE takes a duration"),

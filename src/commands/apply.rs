@@ -2,6 +2,8 @@
 //! within one, until all are sent or something says stop. It knows no status
 //! code and changes no record; it collects outcomes.
 
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -60,6 +62,8 @@ impl Halt {
 struct Progress {
     outcomes: Mutex<Outcomes>,
     halt: watch::Sender<Option<Halt>>,
+    /// An old worker has answered a KIP-745 call: none is sent any more.
+    one_by_one: AtomicBool,
     clock: Clock,
 }
 
@@ -108,6 +112,7 @@ pub(super) async fn apply<C: Cluster>(
     let progress = Arc::new(Progress {
         outcomes: Mutex::default(),
         halt: watch::Sender::new(None),
+        one_by_one: AtomicBool::new(false),
         clock: Arc::clone(clock),
     });
     let mut batches = batches.into_iter();
@@ -157,19 +162,28 @@ pub(super) async fn interrupted(interrupt: &mut Interrupt) -> u8 {
 }
 
 async fn send_all<C: Cluster>(cluster: Arc<C>, batch: Batch, read_at: Instant, progress: Arc<Progress>) {
-    let mut calls: std::collections::VecDeque<Call> = batch.calls.into();
+    let mut calls: VecDeque<Call> = batch.calls.into();
     while let Some(call) = calls.pop_front() {
         if progress.halted().is_some() {
             return;
         }
+        let one_by_one = |ids: Vec<InstanceId>| ids.into_iter().map(|id| Call::One { id, stuck: false });
+        let call = match call {
+            Call::Together { expected, .. } if progress.one_by_one.load(Ordering::Relaxed) => {
+                calls.extend(one_by_one(expected));
+                continue;
+            }
+            call => call,
+        };
         if send(&*cluster, &call, read_at, &progress).await {
             continue;
         }
         // An old worker restarted only the connector's own instance.
+        progress.one_by_one.store(true, Ordering::Relaxed);
         let Call::Together { expected, .. } = call else { continue };
-        progress.note(expected.iter().filter(|id| id.task.is_none()).map(|id| (id.clone(), Outcome::Taken)));
-        let tasks = expected.into_iter().filter(|id| id.task.is_some());
-        calls.extend(tasks.map(|id| Call::One { id, stuck: false }));
+        let (tasks, own): (Vec<_>, Vec<_>) = expected.into_iter().partition(|id| id.task.is_some());
+        progress.note(own.into_iter().map(|id| (id, Outcome::Taken)));
+        calls.extend(one_by_one(tasks));
     }
 }
 

@@ -59,6 +59,8 @@ pub fn main(typed: &Typed, environment: &Environment) -> ExitCode {
             _ => schedule::schedule(&config),
         }
     });
+    // Not by its drop, which waits for a name resolution under way (`getaddrinfo`), past any deadline and signal.
+    runtime.shutdown_background();
     exit.into()
 }
 
@@ -76,31 +78,38 @@ async fn run_until_done(config: Config, typed: &Typed, environment: &Environment
 /// Reports a command that failed before it had anything to say.
 pub(crate) fn fail(command: Option<&str>, output: Output, failure: &Failure) -> Exit {
     tracing::error!("{failure}");
-    if output == Output::Json {
-        print(|stdout| json::write_failure(command, failure, stdout));
+    let exit = Exit::Failed(failure.kind);
+    match output {
+        Output::Json => print(exit, |stdout| json::write_failure(command, failure, stdout)),
+        Output::Text => exit,
     }
-    Exit::Failed(failure.kind)
 }
 
 /// Prints the report on stdout.
-fn publish(report: &Report<'_>, output: Output) {
+fn publish(report: &Report<'_>, output: Output, exit: Exit) -> Exit {
     match output {
-        Output::Json => print(|stdout| json::write(report, stdout)),
+        Output::Json => print(exit, |stdout| json::write(report, stdout)),
         Output::Text => {
             let text = text::render(report, terminal_width());
-            print(|stdout| stdout.write_all(text.as_bytes()));
+            print(exit, |stdout| stdout.write_all(text.as_bytes()))
         }
     }
 }
 
-/// Writes to stdout, without styles where it is no terminal. A reader that has
-/// gone (`| head`) is no failure of the command.
-fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+/// Writes to stdout, without styles where it is no terminal, and returns `exit`:
+/// but a result that nobody got is a failure of the command. A reader that has
+/// gone (`| head`) had enough of it.
+fn print(exit: Exit, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Exit {
     let mut stdout = anstream::stdout().lock();
-    if let Err(error) = write(&mut stdout).and_then(|()| stdout.flush())
-        && error.kind() != io::ErrorKind::BrokenPipe
-    {
-        tracing::error!("stdout cannot be written: {error}");
+    match write(&mut stdout).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            tracing::error!("stdout cannot be written: {error}");
+            match exit {
+                Exit::Done | Exit::NeedsPerson => Exit::Failed(Kind::Internal),
+                failed @ Exit::Failed(_) => failed,
+            }
+        }
+        _ => exit,
     }
 }
 

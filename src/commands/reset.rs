@@ -109,12 +109,13 @@ fn report(config: &Config, forgotten: &[InstanceId], failure: Option<&Failure>) 
     if let Some(failure) = failure {
         tracing::error!("{failure}");
     }
+    let exit = failure.map_or(Exit::Done, |failure| Exit::Failed(failure.kind));
     match config.output {
         Output::Json => {
             let state = config.state.to_string();
-            print(|stdout| json::write_reset(&config.cluster, &state, forgotten, failure, stdout));
+            print(exit, |stdout| json::write_reset(&config.cluster, &state, forgotten, failure, stdout))
         }
-        Output::Text => print(|stdout| {
+        Output::Text => print(exit, |stdout| {
             forgotten.iter().try_for_each(|id| writeln!(stdout, "forgotten: {id}"))?;
             match forgotten.len() {
                 0 if failure.is_none() => writeln!(stdout, "nothing was remembered"),
@@ -122,7 +123,6 @@ fn report(config: &Config, forgotten: &[InstanceId], failure: Option<&Failure>) 
             }
         }),
     }
-    failure.map_or(Exit::Done, |failure| Exit::Failed(failure.kind))
 }
 
 #[cfg(test)]

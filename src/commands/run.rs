@@ -158,10 +158,8 @@ async fn run_and_report(config: &Config, interrupt: &mut Interrupt) -> Exit {
         failure: ran.failure.as_ref(),
     };
     announce(&ran, config);
-    if !config.quiet || config.output == Output::Json {
-        publish(&report, config.output);
-    }
-    exit(&ran, config.run.fail_on)
+    let exit = exit(&ran, config.run.fail_on);
+    if config.quiet && config.output == Output::Text { exit } else { publish(&report, config.output, exit) }
 }
 
 fn exit(ran: &Ran, fail_on: FailOn) -> Exit {

@@ -48,7 +48,7 @@ pub fn schedule(config: &Config) -> Exit {
         Some(Entry { attempt: limit, run, seconds: seconds(run, every) })
     });
     match config.output {
-        Output::Json => print(|stdout| {
+        Output::Json => print(Exit::Done, |stdout| {
             let document = Document {
                 schema: 1,
                 command: "schedule",
@@ -63,10 +63,9 @@ pub fn schedule(config: &Config) -> Exit {
         }),
         Output::Text => {
             let text = text(&config.policy, every, &rows, gives_up.as_ref());
-            print(|stdout| stdout.write_all(text.as_bytes()));
+            print(Exit::Done, |stdout| stdout.write_all(text.as_bytes()))
         }
     }
-    Exit::Done
 }
 
 /// The first `most` restarts of an instance that never recovers, and one more

@@ -30,23 +30,23 @@ pub async fn status(config: &Config) -> Exit {
         Err(trouble) => (None, Some(Failure::from(trouble))),
     };
     let counts = listing.as_ref().map(|listing| (listing.connectors.clone(), listing.tasks.clone()));
-    let recovered = listing
-        .as_ref()
-        .map_or_else(Vec::new, |listing| ledger.observe(listing, &config.policy, next_run, started_at));
-    // What is remembered is worth showing also when Connect is away.
-    let seen = listing.unwrap_or_default();
-    let mut plan =
-        Plan::make(seen, &recovered, &ledger, &config.policy, &config.filter, next_run, started_at);
-    if counts.is_some() {
-        plan.add_recovering(&ledger);
-    } else {
-        plan.warnings.clear();
-    }
+    let plan = match listing {
+        Some(listing) => {
+            let recovered = ledger.observe(&listing, &config.policy, next_run, started_at);
+            let (policy, filter) = (&config.policy, &config.filter);
+            let mut plan = Plan::make(listing, &recovered, &ledger, policy, filter, next_run, started_at);
+            plan.add_recovering(&ledger);
+            plan
+        }
+        // What is remembered is worth showing also when Connect is away.
+        None => Plan::unread(&ledger, &config.policy, &config.filter, next_run, started_at),
+    };
     ledger.run = last_run;
     let (url, state) = (client.url(), config.state.to_string());
     if let Some(failure) = &failure {
         tracing::error!("{failure}");
     }
+    let exit = failure.as_ref().map_or(Exit::Done, |failure| Exit::Failed(failure.kind));
     publish(
         &Report {
             command: "status",
@@ -65,6 +65,6 @@ pub async fn status(config: &Config) -> Exit {
             failure: failure.as_ref(),
         },
         config.output,
-    );
-    failure.map_or(Exit::Done, |failure| Exit::Failed(failure.kind))
+        exit,
+    )
 }

@@ -16,6 +16,7 @@ use reqwest::header::ACCEPT;
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use tokio::task::JoinSet;
 
+use crate::decide::cause::printable;
 use crate::decide::model::{InstanceId, Listing, State};
 use crate::decide::outcome::Outcome;
 use crate::decide::plan::Call;
@@ -89,7 +90,7 @@ impl Connect {
         let mut troubles: Vec<Trouble> = Vec::new();
         for (index, url) in self.workers.urls.iter().enumerate() {
             self.current.store(index, Ordering::Relaxed);
-            match self.listing_from(url, remembered).await {
+            match self.within_timeout(url, self.listing_from(url, remembered)).await {
                 Ok(listing) => return Ok(listing),
                 Err(trouble) if trouble.kind == Kind::Unauthorized => return Err(trouble),
                 Err(trouble) => {
@@ -103,50 +104,42 @@ impl Connect {
     }
 
     async fn listing_from(&self, url: &Url, remembered: &Remembered) -> Result<Listing, Trouble> {
-        let whole = async {
-            let response = self.get(url, "/connectors?expand=status").await?;
-            match response.status() {
-                StatusCode::OK => {
-                    let remembered = Arc::clone(remembered);
-                    let document =
-                        read_json(response, LONGEST_BODY, move |body| wire::read_document(body, &remembered));
-                    document.await.map_err(|error| Trouble::body(url, &error)).map(Some)
-                }
-                // Up to Connect 3.3 one broken connector fails the whole listing.
-                StatusCode::INTERNAL_SERVER_ERROR => {
-                    let text = read_text(response).await;
-                    match error::connect_message(&text) {
-                        Some(_) => {
-                            tracing::warn!(
-                                "{} cannot list all statuses at once{}; asking for each connector by itself",
-                                error::shown(url),
-                                error::said(&text)
-                            );
-                            Ok(None)
-                        }
-                        None => Err(Trouble::status(url, StatusCode::INTERNAL_SERVER_ERROR, &text)),
+        let response = self.get(url, "/connectors?expand=status").await?;
+        let names = match response.status() {
+            StatusCode::OK => {
+                let remembered = Arc::clone(remembered);
+                let document =
+                    read_json(response, LONGEST_BODY, move |body| wire::read_document(body, &remembered))
+                        .await;
+                match document.map_err(|error| Trouble::body(url, &error))? {
+                    Document::Listing(listing) => return Ok(*listing),
+                    Document::Foreign => {
+                        return Err(Trouble::not_connect(url, "its JSON is not a listing of connectors"));
+                    }
+                    Document::Names(names) => {
+                        tracing::debug!(
+                            "{url} does not know expand=status (Connect < 2.3); asking for each connector by itself"
+                        );
+                        names
                     }
                 }
-                status => Err(Trouble::status(url, status, &read_text(response).await)),
             }
-        };
-        let document = self.within_timeout(url, whole).await?;
-        match document {
-            Some(Document::Listing(listing)) => Ok(*listing),
-            Some(Document::Names(names)) => {
-                tracing::debug!(
-                    "{url} does not know expand=status (Connect < 2.3); asking for each connector by itself"
+            // Up to Connect 3.3 one broken connector fails the whole listing.
+            status @ StatusCode::INTERNAL_SERVER_ERROR => {
+                let text = read_text(response).await;
+                if error::connect_message(&text).is_none() {
+                    return Err(Trouble::status(url, status, &text));
+                }
+                tracing::warn!(
+                    "{} cannot list all statuses at once{}; asking for each connector by itself",
+                    error::shown(url),
+                    error::said(&text)
                 );
-                self.one_by_one(url, names, remembered).await
+                self.names(url).await?
             }
-            Some(Document::Foreign) => {
-                Err(Trouble::not_connect(url, "its JSON is not a listing of connectors"))
-            }
-            None => {
-                let names = self.within_timeout(url, self.names(url)).await?;
-                self.one_by_one(url, names, remembered).await
-            }
-        }
+            status => return Err(Trouble::status(url, status, &read_text(response).await)),
+        };
+        self.one_by_one(url, names, remembered).await
     }
 
     async fn names(&self, url: &Url) -> Result<Vec<String>, Trouble> {
@@ -165,7 +158,8 @@ impl Connect {
     }
 
     /// Asks for each connector's status by itself. One that answers badly costs
-    /// itself a warning; no answer at all ends the attempt with this worker.
+    /// itself a warning; no answer at all, or none that is a status, ends the
+    /// attempt with this worker.
     async fn one_by_one(
         &self,
         url: &Url,
@@ -173,6 +167,7 @@ impl Connect {
         remembered: &Remembered,
     ) -> Result<Listing, Trouble> {
         let mut collector = Collector::new(remembered);
+        let (mut understood, mut problems) = (false, None);
         let mut names = names.into_iter();
         let mut asked = JoinSet::new();
         loop {
@@ -185,9 +180,19 @@ impl Connect {
             let Some(answer) = asked.join_next().await else { break };
             let Ok(answer) = answer else { return Err(Trouble::not_connect(url, "reading a status failed")) };
             let (name, listing) = answer?;
+            if let Err(problem) = &listing {
+                problems.get_or_insert_with(|| format!("{}: {problem}", printable(&name)));
+            } else {
+                understood = true;
+            }
             collector.merge(&name, listing);
         }
-        Ok(collector.finish())
+        match problems {
+            Some(first) if !understood => {
+                Err(Trouble::not_connect(url, format_args!("no connector's status can be read ({first})")))
+            }
+            _ => Ok(collector.finish()),
+        }
     }
 
     fn one_status(

@@ -38,7 +38,7 @@ pub fn read_document(reader: impl Read, remembered: &BTreeSet<Arc<str>>) -> serd
     let shape = read(reader, DocumentSeed(&mut collector))?;
     Ok(match shape {
         Shape::Names(names) => Document::Names(names),
-        Shape::Map { entries: 1.., objects: 0 } | Shape::Other => Document::Foreign,
+        Shape::Map { entries: 1.., statuses: 0 } | Shape::Other => Document::Foreign,
         Shape::Map { .. } => Document::Listing(Box::new(collector.finish())),
     })
 }
@@ -182,7 +182,7 @@ struct Part {
 }
 
 enum Shape {
-    Map { entries: u64, objects: u64 },
+    Map { entries: u64, statuses: u64 },
     Names(Vec<String>),
     Other,
 }
@@ -249,15 +249,15 @@ impl<'de> Visitor<'de> for DocumentSeed<'_, '_> {
         anything(f)
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
-        let (mut entries, mut objects) = (0_u64, 0_u64);
+        let (mut entries, mut statuses) = (0_u64, 0_u64);
         while let Some(name) = map.next_key::<String>()? {
             let keep = self.0.remembers(&name);
             let entry = map.next_value_seed(EntrySeed { keep, interned: &mut self.0.interned })?;
             entries = entries.saturating_add(1);
-            objects = objects.saturating_add(u64::from(entry.is_some()));
-            self.0.add(&name, entry.unwrap_or(Err("it is not an object")));
+            statuses = statuses.saturating_add(u64::from(entry.is_some()));
+            self.0.add(&name, entry.unwrap_or(Err("it has no status")));
         }
-        Ok(Shape::Map { entries, objects })
+        Ok(Shape::Map { entries, statuses })
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Shape, A::Error> {
         let mut names = Vec::new();
@@ -270,7 +270,7 @@ impl<'de> Visitor<'de> for DocumentSeed<'_, '_> {
 }
 
 /// One entry of the listing: expansion -> value; only `status` counts. `None`
-/// when it is not even an object.
+/// when it has none.
 struct EntrySeed<'a, 'r> {
     keep: bool,
     interned: &'a mut Interned<'r>,
@@ -286,15 +286,16 @@ impl<'de> Visitor<'de> for EntrySeed<'_, '_> {
         anything(f)
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut status = Err("it has no status");
+        let mut status = None;
         while let Some(key) = map.next_key::<String>()? {
             if key == "status" {
-                status = map.next_value_seed(StatusSeed { keep: self.keep, interned: self.interned })?;
+                let seed = StatusSeed { keep: self.keep, interned: self.interned };
+                status = Some(map.next_value_seed(seed)?);
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
         }
-        Ok(Some(status))
+        Ok(status)
     }
     otherwise!(None; scalar number text seq);
 }
@@ -499,7 +500,7 @@ mod tests {
     #[test]
     fn an_entry_that_cannot_be_understood_costs_that_connector_only() {
         for (entry, problem) in [
-            ("7", "it is not an object"),
+            ("7", "it has no status"),
             ("{}", "it has no status"),
             (r#"{"status": null}"#, "its status is not an object"),
             (r#"{"status": {"tasks": []}}"#, "it has no connector state"),
@@ -556,6 +557,7 @@ mod tests {
         let read = |json: &str| read_document(json.as_bytes(), &BTreeSet::new());
         assert_eq!(read(r#"["a", "b", 3]"#).unwrap(), Document::Names(vec!["a".into(), "b".into()]));
         assert_eq!(read(r#"{"error_code": 500, "message": "x"}"#).unwrap(), Document::Foreign);
+        assert_eq!(read(r#"{"error": {"code": 502}, "path": "/connectors"}"#).unwrap(), Document::Foreign);
         assert_eq!(read("17").unwrap(), Document::Foreign);
         assert_eq!(read("{}").unwrap(), Document::Listing(Box::default()));
         for broken in ["", "<html>", "{", r#"{"c": {"status": {"connector"#, "{} {}"] {

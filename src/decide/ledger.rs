@@ -167,8 +167,8 @@ impl Ledger {
     /// Folds what the run number `run` saw into the records, and says which
     /// instances are seen healthy for the first time after a failure.
     ///
-    /// An answer without any connector changes nothing: a worker that has not
-    /// yet read its internal topics answers `{}`.
+    /// An answer in which no connector can be understood changes nothing. It is
+    /// `{}` from a worker that has not yet read its internal topics.
     pub fn observe(
         &mut self,
         listing: &Listing,
@@ -178,7 +178,7 @@ impl Ledger {
     ) -> Vec<InstanceId> {
         self.run = run;
         self.records.values_mut().for_each(|record| record.forget_the_future(now));
-        if listing.connectors.total == 0 {
+        if listing.nothing_understood() {
             return Vec::new();
         }
         self.age_absent(listing, policy, now);
@@ -221,13 +221,16 @@ impl Ledger {
     }
 
     /// Counts one more run for every record whose instance is not in the
-    /// answer, and drops those that have been absent for long enough. Paused
-    /// and stopped connectors lose their tasks (`PUT /stop`), and an entry that
-    /// cannot be understood says nothing: their records stay as they are.
+    /// answer, and drops those that have been absent for long enough. A stopped
+    /// connector has no tasks, and an entry that cannot be understood says
+    /// nothing of them: their connector is there, which ends an absence.
     fn age_absent(&mut self, listing: &Listing, policy: &Policy, now: Timestamp) {
         self.records.retain(|id, record| {
             let says_nothing =
                 listing.left_alone.contains(&id.connector) || listing.not_understood.contains(&id.connector);
+            if says_nothing {
+                record.absent = None;
+            }
             if says_nothing || listing.sighting(id).is_some() {
                 return true;
             }

@@ -286,6 +286,13 @@ impl Listing {
         self.no_tasks.dedup();
     }
 
+    /// It tells of no connector, or of none that can be understood.
+    #[must_use]
+    pub fn nothing_understood(&self) -> bool {
+        let not_understood = u64::try_from(self.not_understood.len()).unwrap_or(u64::MAX);
+        self.connectors.total <= not_understood
+    }
+
     /// What the listing said of this instance, if it had to be kept.
     #[must_use]
     pub fn sighting(&self, id: &InstanceId) -> Option<&Sighting> {

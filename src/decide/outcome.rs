@@ -168,7 +168,8 @@ impl Plan {
             if gave_up && !episode.gave_up {
                 news.push(line.id.clone());
             }
-            episode.gave_up = gave_up || (episode.gave_up && line.action != Action::Restarted);
+            // Due again, because it may now have more restarts: to be given up again will be news.
+            episode.gave_up = gave_up || (episode.gave_up && line.action != Action::Due);
         }
         news
     }
@@ -241,8 +242,11 @@ pub struct Row<'a> {
 pub enum View {
     /// From within the run itself: the next one is one run away.
     Run,
-    /// From between two runs: what the plan has for "now" is one run away.
+    /// From between two runs, by what the next one would see: what the plan has
+    /// for "now" is one run away.
     Between,
+    /// From after the last run, nothing having been seen since.
+    After,
 }
 
 impl<'a> Row<'a> {
@@ -261,6 +265,7 @@ impl<'a> Row<'a> {
         let away = |runs: u64| match view {
             View::Run => runs,
             View::Between => runs.saturating_add(1),
+            View::After => runs.max(1),
         };
         let next = match line.action {
             Action::Due => Some(Next::Runs(away(0))),

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::ledger::{Episode, Ledger};
+use super::ledger::{Episode, Ledger, Record};
 use super::model::{InstanceId, Listing, Sighting, State, Timestamp};
 use super::policy::{Due, Policy};
 use super::select::Filter;
@@ -232,7 +232,11 @@ impl Plan {
             let action = decide(&seen)?;
             Some(Line::seen(seen, action, ledger))
         }));
-        let no_tasks: BTreeSet<_> = listing.no_tasks.into_iter().collect();
+        // Straight after its restart a connector has no tasks yet.
+        let just_recovered =
+            |name: &Arc<str>| recovered.contains(&InstanceId { connector: Arc::clone(name), task: None });
+        let no_tasks: BTreeSet<_> =
+            listing.no_tasks.into_iter().filter(|name| !just_recovered(name)).collect();
         lines.retain(|line| line.id.task.is_some() || !no_tasks.contains(&line.id.connector));
         lines.extend(no_tasks.iter().map(|name| Line {
             state: Some(State::Running),
@@ -266,6 +270,21 @@ impl Plan {
         plan.defer_over(policy, ledger);
         plan.find_together(ledger);
         plan
+    }
+
+    /// What the run number `run` would do if everything were still as it was last
+    /// seen: for `status` when Connect cannot be read. No line has a state.
+    #[must_use]
+    pub fn unread(ledger: &Ledger, policy: &Policy, filter: &Filter, run: u64, now: Timestamp) -> Self {
+        let lines = ledger.records.iter().map(|(id, record)| {
+            let action = match &record.episode {
+                None => Action::InTransition,
+                Some(episode) if episode.healthy.is_some() => Action::Recovered,
+                Some(_) => failed(id, ledger, policy, filter, run, now),
+            };
+            Line::remembered(id, record, action)
+        });
+        Self { lines: lines.collect(), ..Self::default() }
     }
 
     /// Adds a line for every other instance that is healthy again but not yet
@@ -355,6 +374,15 @@ impl Line {
         Self { id, state: None, action, cause: None, worker: None, error: None, trouble: false }
     }
 
+    fn remembered(id: &InstanceId, record: &Record, action: Action) -> Self {
+        let of_episode = |get: fn(&Episode) -> Option<Arc<str>>| record.episode.as_ref().and_then(get);
+        Self {
+            cause: of_episode(|episode| episode.cause.clone()),
+            worker: of_episode(|episode| episode.worker.clone()),
+            ..Self::bare(id.clone(), action)
+        }
+    }
+
     fn seen(seen: Sighting, action: Action, ledger: &Ledger) -> Self {
         let remembered = || ledger.episode(&seen.id).and_then(|episode| episode.cause.clone());
         let cause = seen.cause.or_else(remembered);
@@ -403,15 +431,7 @@ fn absent_lines(listing: &Listing, ledger: &Ledger) -> Vec<Line> {
             && !listing.not_understood.contains(&id.connector)
             && listing.sighting(id).is_none()
     });
-    let line = |(id, record): (&InstanceId, &super::ledger::Record)| {
-        let of_episode = |get: fn(&Episode) -> Option<Arc<str>>| record.episode.as_ref().and_then(get);
-        Line {
-            cause: of_episode(|episode| episode.cause.clone()),
-            worker: of_episode(|episode| episode.worker.clone()),
-            ..Line::bare(id.clone(), Action::Absent)
-        }
-    };
-    absent.map(line).collect()
+    absent.map(|(id, record)| Line::remembered(id, record, Action::Absent)).collect()
 }
 
 fn by_connector<'a>(lines: impl Iterator<Item = &'a Line>) -> BTreeMap<&'a Arc<str>, Vec<&'a Line>> {

@@ -303,6 +303,78 @@ fn absent_is_neither_healthy_nor_deleted() {
 }
 
 #[test]
+fn a_pause_ends_an_absence() {
+    let mut world = World::new().with("a", "RUNNING", &["FAILED"]).with("b", "RUNNING", &[]);
+    world.run();
+    let absent_for = |world: &World| world.ledger.records[&InstanceId::task("a", 0)].absent.map(|it| it.runs);
+    for _ in 0..3 {
+        world.connectors.remove("a");
+        (0..11).for_each(|_| drop(world.run()));
+        assert_eq!(absent_for(&world), Some(11));
+        world.set("a", "STOPPED", &[]);
+        world.run();
+        assert_eq!(absent_for(&world), None);
+    }
+}
+
+#[test]
+fn an_answer_that_tells_nothing_changes_nothing() {
+    let mut world = World::new().with("a", "RUNNING", &["FAILED"]);
+    world.run();
+    let before = world.ledger.records.clone();
+    let mut listing = Listing::default();
+    listing.connectors.add(None);
+    listing.not_understood.insert("b".into());
+    for run in 2..40 {
+        world.now = world.now.plus(FIVE_MINUTES);
+        world.ledger.observe(&listing, &world.policy, run, world.now);
+    }
+    assert_eq!(world.ledger.records, before);
+}
+
+#[test]
+fn a_connector_without_tasks_has_just_been_restarted() {
+    let mut world = World::new().with("a", "FAILED", &[]);
+    world.run();
+    world.set("a", "RUNNING", &[]);
+    assert_snapshot!(world.run(), @"a RUNNING recovered 1 next -");
+    assert_snapshot!(world.run(), @r"
+    a RUNNING no_tasks 0 next -
+    ! RUNNING without a single task: a
+    ");
+}
+
+#[test]
+fn what_cannot_be_read_is_shown_as_it_was_last_seen() {
+    let mut world = World::new()
+        .with("a", "RUNNING", &["FAILED", "FAILED", "RESTARTING"])
+        .policy(|policy| policy.max_restart = Some(1));
+    world.run();
+    world.set("a", "RUNNING", &["FAILED", "RUNNING", "RESTARTING"]);
+    world.run();
+    world.policy.max_restart = Some(2);
+    let next = world.run + 1;
+    let plan = Plan::unread(&world.ledger, &world.policy, &world.filter, next, world.now);
+    let shown: Vec<String> = plan
+        .lines
+        .iter()
+        .map(|line| {
+            let row = Row::new(line, &world.ledger, &world.policy, world.run, world.now, View::After);
+            assert_eq!(line.state, None);
+            format!("{} {} next {:?} forgiven {:?}", line.id, line.action.as_str(), row.next, row.forgiven)
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "a/0 due next Some(Runs(1)) forgiven None",
+            "a/1 recovered next None forgiven Some(Runs(1))",
+            "a/2 in_transition next None forgiven None",
+        ]
+    );
+}
+
+#[test]
 fn an_empty_answer_changes_nothing() {
     let mut world = World::new().with("a", "RUNNING", &["FAILED"]);
     world.run();
@@ -424,6 +496,9 @@ fn giving_up_is_news_once() {
     world.run();
     let news = |world: &mut World| world.plan().note_given_up(&mut world.ledger).len();
     assert_eq!([news(&mut world), news(&mut world)], [1, 0]);
+    world.policy.max_restart = Some(2);
+    world.run();
+    assert_eq!([news(&mut world), news(&mut world)], [1, 0], "it had one more restart since");
 }
 
 #[test]

@@ -49,9 +49,12 @@ pub struct Report<'a> {
 
 impl<'a> Report<'a> {
     fn row(&self, line: &'a Line) -> Row<'a> {
-        let view = if self.command == "status" { View::Between } else { View::Run };
-        let ended = self.started_at.plus(self.duration);
-        Row::new(line, self.ledger, self.policy, self.run.unwrap_or(self.ledger.run), ended, view)
+        let (run, view) = match self.run {
+            Some(run) if self.command == "status" => (run, View::Between),
+            Some(run) => (run, View::Run),
+            None => (self.ledger.run, View::After),
+        };
+        Row::new(line, self.ledger, self.policy, run, self.started_at.plus(self.duration), view)
     }
 
     /// One row for each line of the plan, by instance.

@@ -315,6 +315,21 @@ fn a_204_to_the_call_for_all_gives_away_an_old_worker() {
 }
 
 #[test]
+fn an_old_worker_gives_itself_away_once_for_all() {
+    let connect = Connect::with(Profile::V2_8).version("3.9.0").start();
+    for name in ["a", "b", "c"] {
+        connect.connector(name).tasks(2);
+        connect.fail_all_tasks(name, &Failure::healing_after(1));
+    }
+    let guardian = Guardian::at(&connect.url()).env("GUARDIAN_PARALLEL", "1");
+    let (document, code) = guardian.run_json();
+    assert_eq!((document["summary"]["restarted"].as_u64(), code), (Some(6), 0));
+    let first = TOGETHER.replace("orders", "a");
+    assert_eq!(connect.restarts(), [first.as_str(), "a/0", "a/1", "b/0", "b/1", "c/0", "c/1"]);
+    assert_eq!(connect.restarts_of_unfailed(), ["a was RUNNING"], "which nobody could know before");
+}
+
+#[test]
 fn a_connector_of_its_own_is_answered_only_when_its_start_has_ended() {
     let connect = Connect::start(Profile::V3_9);
     connect.connector("a").tasks(1);

@@ -388,3 +388,22 @@ fn fail_on_asks_for_a_person_unless_the_run_itself_failed() {
     connect.on_restart("refused").answers(405);
     assert_eq!([code("gave-up"), code("failed")], [1, 1], "1 comes before 3");
 }
+
+#[test]
+fn a_result_that_nobody_can_get_is_a_failure() {
+    let connect = Connect::start(Profile::V3_9);
+    let guardian = Guardian::at(&connect.url());
+    for arguments in [
+        &["run", "--once"][..],
+        &["run", "--once", "--output", "json"],
+        &["status"],
+        &["status", "--output", "json"],
+        &["schedule"],
+        &["reset", "--all", "--output", "json"],
+    ] {
+        let full = std::fs::File::create("/dev/full").expect("the device that is always full");
+        let mut command = guardian.command(arguments);
+        let ended = Ended::of(command.stdout(full).spawn().expect("the program starts")).exits(1);
+        assert!(ended.stderr.contains("stdout cannot be written: No space left"), "{ended:#?}");
+    }
+}

@@ -62,6 +62,11 @@ fn what_is_no_listing_fails_the_run_in_words_and_changes_nothing() {
             "not_connect",
             "its JSON is not a listing of connectors",
         ),
+        (
+            body(r#"{"error":{"code":502,"message":"x"}}"#),
+            "not_connect",
+            "its JSON is not a listing of connectors",
+        ),
         (body("{} {}"), "not_connect", "the answer is not JSON"),
         (
             Answer::normal().edited(|body| body[..body.len() - 9].to_vec()),
@@ -353,6 +358,39 @@ fn one_by_one_a_401_and_a_dead_worker_end_it() {
         assert_eq!((document["error"]["kind"].as_str(), code), (Some("not_connect"), 1));
         assert!(document["error"]["message"].as_str().unwrap().contains(says), "{document:#}");
     }
+}
+
+#[test]
+fn one_by_one_an_answer_is_needed_that_is_a_status() {
+    for profile in [Profile::V2_2, Profile::V3_3] {
+        let (connect, guardian) = after_one_restart(profile);
+        connect.on_listing().answers(if profile == Profile::V2_2 {
+            Answer::normal()
+        } else {
+            Answer::error(500, "Failed to find any class")
+        });
+        connect.on_status("orders").answers(Answer::html(503, "Service Unavailable"));
+        let before = std::fs::read(guardian.state()).unwrap();
+        let (document, code) = guardian.run_json();
+        let error = &document["error"];
+        assert_eq!((error["kind"].as_str(), code), (Some("not_connect"), 1), "{document:#}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("no connector's status can be read (orders: HTTP 503)"), "{message}");
+        assert!(std::fs::read(guardian.state()).unwrap() == before);
+    }
+}
+
+#[test]
+fn one_by_one_the_time_out_is_for_the_whole_worker() {
+    let connect = Connect::start(Profile::V2_2);
+    for name in ["a", "b", "c", "d"] {
+        connect.connector(name).tasks(1);
+        connect.on_status(name).answers(Answer::normal().delayed(Duration::from_millis(600)));
+    }
+    let guardian = Guardian::at(&connect.url()).env("GUARDIAN_PARALLEL", "1").env("GUARDIAN_TIMEOUT", "1s");
+    let (document, code) = guardian.run_json();
+    assert_eq!((document["error"]["kind"].as_str(), code), (Some("unreachable"), 1));
+    assert!(document["error"]["message"].as_str().unwrap().contains("no complete answer within 1s"));
 }
 
 // === More than one worker ===
