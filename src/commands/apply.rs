@@ -24,9 +24,9 @@ use crate::signal::Interrupt;
 const AGAIN_AFTER: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 /// ... also when Connect takes its time for each answer.
 const TRIED_FOR: Duration = Duration::from_secs(10);
-/// A status older than this is read again before a restart goes out: meanwhile
-/// a rebalance or a person may have brought the instance back, and a plain
-/// restart would take it down again. Long enough that a healthy cluster is
+/// A status older than this is read again before a plain restart goes out:
+/// meanwhile a rebalance or a person may have brought the instance back, and
+/// the restart would take it down again. Long enough that a healthy cluster is
 /// never asked twice, shorter than any wait of [`AGAIN_AFTER`].
 const STALE_AFTER: Duration = Duration::from_secs(1);
 /// After a signal, requests in flight get this long: Kubernetes and systemd
@@ -193,7 +193,7 @@ async fn send<C: Cluster>(cluster: &C, call: &Call, read_at: Instant, progress: 
     let started = Instant::now();
     let (mut read_at, mut waits) = (read_at, AGAIN_AFTER.iter());
     loop {
-        let unwanted = if read_at.elapsed() < STALE_AFTER {
+        let unwanted = if matches!(call, Call::Together { .. }) || read_at.elapsed() < STALE_AFTER {
             None
         } else {
             read_at = Instant::now();

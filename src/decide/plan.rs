@@ -173,24 +173,23 @@ impl Call {
     }
 
     /// Why this call is no longer wanted, now that Connect says this of the
-    /// connector: nothing is any more as it was when the plan was made.
+    /// connector: its instance is no longer what made it due. A KIP-745 call is
+    /// always wanted: Connect itself restarts only what is `FAILED` then.
     #[must_use]
     pub fn overtaken(&self, now: &Listing) -> Option<Arc<str>> {
-        let stuck = matches!(self, Self::One { stuck: true, .. });
-        let is_as_planned = |seen: &Sighting| {
-            let due = if stuck { seen.state.is_transition() } else { seen.state == State::Failed };
-            due && !seen.left_alone
-        };
-        let found = || self.ids().iter().filter_map(|id| now.sighting(id));
-        if found().any(is_as_planned) {
-            return None;
-        }
-        Some(match found().next() {
+        let Self::One { id, stuck } = self else { return None };
+        Some(match now.sighting(id) {
+            None => "not restarted, Connect lists it no more".into(),
             Some(seen) if seen.left_alone => {
                 "not restarted, the connector is paused or stopped by now".into()
             }
-            Some(seen) => format!("not restarted, it is {} by now", seen.state.as_str()).into(),
-            None => "not restarted, Connect lists it no more".into(),
+            Some(Sighting { state, .. }) => {
+                let still_due = if *stuck { state.is_transition() } else { *state == State::Failed };
+                if still_due {
+                    return None;
+                }
+                format!("not restarted, it is {} by now", state.as_str()).into()
+            }
         })
     }
 }
