@@ -1,4 +1,4 @@
-"""Everything under deploy/ that is not the chart, read without being run: linted, and held to what it promises."""
+"""Everything under deploy/ that is not the chart, and the READMEs, read without being run: linted, and held to what they promise."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import yaml
-from conftest import CACHE, DEPLOY, IMAGE, TOP, VERSION, run
+from conftest import CACHE, DEPLOY, IMAGE, TOP, VERSION, blocks, run
 from fake_connect import FakeConnect
 
 BACKOFF = {"MAX_RESTART": "7", "EXPONENTIAL_RATIO": "2", "ENABLE_BACKOFF": "1"}
@@ -24,6 +24,19 @@ def read(path):
 def test_scripts():
     scripts = [*DEPLOY.glob("*/guardian-for"), *(TOP / "tests/deploy" / n for n in ("run", "image", "systemd", "tools.sh"))]
     run("shellcheck", "-x", "--source-path=SCRIPTDIR", f"--source-path={TOP}", *scripts)
+
+
+# --- READMEs ---
+
+
+@pytest.mark.parametrize("readme", ["README.md", "deploy/chart/README.md"])
+def test_readme(readme):
+    told = blocks(readme)
+    assert told
+    for block in told:
+        run("bash", "-nc", block)
+    for path in re.findall(r"(?<![\w./-])(?:deploy|src|tests|\.ci)/[\w./-]*\w", read(readme)):
+        assert (TOP / path).exists() or path == "deploy/.env", path
 
 
 # --- image ---
@@ -174,4 +187,17 @@ def test_workflows_are_safe():
 
 
 def test_release_makes_what_the_deployment_files_name():
-    assert "ghcr.io/" in read(".github/workflows/release.yml") and IMAGE.startswith("ghcr.io/")
+    workflow = yaml.safe_load(read(".github/workflows/release.yml"))
+    checks, image = workflow["jobs"]["checks"], workflow["jobs"]["image"]
+    compared, *others = [step["run"] for step in checks["steps"] if "run" in step]
+
+    def agree(tag, image):
+        return subprocess.run(["bash", "-ec", compared], cwd=TOP, env=os.environ | {"TAG": tag, "IMAGE": image}).returncode == 0
+
+    assert workflow["env"]["IMAGE"] == "ghcr.io/${{ github.repository }}"
+    assert agree(f"v{VERSION}", IMAGE) and agree(f"v{VERSION}", IMAGE.replace("anvaari", "Anvaari"))
+    assert not agree("v0.0.1", IMAGE) and not agree(f"v{VERSION}", f"{IMAGE}-2")
+    assert any('--tag "${IMAGE,,}:${TAG#v}" --push' in step.get("run", "") for step in image["steps"])
+    # Nothing is pushed unchecked.
+    assert image["needs"] == "checks" and workflow["jobs"]["release"]["needs"] == "image"
+    assert [command.split()[-1] for command in others] == [".ci/run", "tests/deploy/image"]
