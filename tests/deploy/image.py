@@ -282,7 +282,7 @@ def test_compose(tmp_path):
     deploy = tmp_path / "deploy"
     deploy.mkdir()
     (deploy / "docker-compose.yaml").write_text(yaml.safe_dump(compose))
-    up, by_hand = blocks("README.md", "### docker compose")[:2]
+    up, status, again = blocks("README.md", "### docker compose")[:3]
 
     def shell(commands, folder=deploy, check=True):
         commands = commands.replace("docker compose", "podman-compose -p guardian-test").replace("http://connect.example:8083", connect.url)
@@ -295,7 +295,8 @@ def test_compose(tmp_path):
             while not connect.restarts and time.monotonic() < deadline:
                 time.sleep(0.2)
             time.sleep(1)
-            assert "orders-sink" in shell(by_hand)
+            assert "orders-sink" in shell(status)
+            shell(again)
             assert len(connect.restarts) == 1, "a run by hand has the same state"
             shell("docker compose restart guardian")
             time.sleep(3)
