@@ -24,7 +24,8 @@ class FakeConnect:
             protocol_version = "HTTP/1.1"
 
             def answer(self, code, body=None):
-                data = b"" if body is None else json.dumps(body).encode()
+                # Without blanks, as Connect writes it.
+                data = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
                 self.send_response(code)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
@@ -40,6 +41,9 @@ class FakeConnect:
                     return self.answer(200, {"version": "3.9.0", "commit": "0", "kafka_cluster_id": "x"})
                 if self.path.split("?")[0] == "/connectors":
                     return self.answer(200, {name: {"status": connect.status(name)} for name in connect.connectors})
+                name = self.path.removeprefix("/connectors/").removesuffix("/status")
+                if name in connect.connectors:
+                    return self.answer(200, connect.status(name))
                 self.answer(404, {"error_code": 404, "message": "not here"})
 
             def do_POST(self):

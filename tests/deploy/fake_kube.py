@@ -1,5 +1,6 @@
 """As much of a Kubernetes API server as helm, kubectl and guardian's ConfigMap store ask for: objects with resource
-versions and conflicts, discovery, and nothing that runs them. What a real one does with them is not tested here."""
+versions and conflicts, discovery, and nothing that runs them. What a real one does with them is not tested here.
+A Job gets a pod that is still being made when its log is first asked for; the log is the pod's specification."""
 
 import base64
 import copy
@@ -19,6 +20,7 @@ GROUPS = {
     "rbac.authorization.k8s.io/v1": {"roles": "Role", "rolebindings": "RoleBinding"},
     "networking.k8s.io/v1": {"networkpolicies": "NetworkPolicy"},
 }  # fmt: skip
+LOG = re.compile(r"/api/v1/namespaces/([^/]+)/pods/([^/]+)/log$")
 OBJECT = re.compile(r"/(?:api/(v1)|apis/([^/]+/v1))/(?:namespaces/([^/]+)/)?([a-z]+)(?:/([^/]+))?$")
 
 
@@ -149,6 +151,12 @@ class FakeKube:
     def serve(self, method, path, query, body, content_type):
         if found := self.discovery(path):
             return 200, found
+        if log := LOG.match(path):
+            pod = self.objects["Pod", log[1], log[2]]
+            if pod["status"]["phase"] == "Pending":
+                pod["status"]["phase"] = "Succeeded"
+                raise Refused(400, "BadRequest")
+            return 200, pod["spec"]
         match = OBJECT.match(path)
         group = match and (match[1] or match[2])
         if not match or match[4] not in GROUPS.get(group, {}):
@@ -163,6 +171,11 @@ class FakeKube:
         if method == "POST":
             if (kind, namespace, body["metadata"]["name"]) in self.objects:
                 raise Refused(409, "AlreadyExists")
+            if kind == "Job":
+                labels = {"batch.kubernetes.io/job-name": body["metadata"]["name"]}
+                body["spec"]["selector"] = {"matchLabels": labels}
+                self.put({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": body["metadata"]["name"], "labels": labels},
+                          "spec": body["spec"]["template"]["spec"], "status": {"phase": "Pending"}}, namespace)  # fmt: skip
             return 201, self.put({"apiVersion": group, "kind": kind} | body, namespace)
         if method == "PATCH" and "apply" in content_type and key not in self.objects:
             return 201, self.put(body, namespace)

@@ -10,7 +10,7 @@ import time
 import pytest
 import yaml
 from certificates import private_ca
-from conftest import CHART, DEPLOY, helms, objects, run
+from conftest import CHART, DEPLOY, blocks, helms, objects, run
 from fake_connect import FakeConnect, no_connect
 from fake_kube import FakeKube
 
@@ -102,6 +102,18 @@ def test_runs_and_restarts():
         assert done.returncode == 0, done.stderr
         assert "orders-sink" in done.stdout
         assert connect.restarts == ["/connectors/orders-sink/tasks/1/restart"]
+
+
+def test_what_the_readme_says(volume):
+    _build, *runs = blocks("README.md", "### Image")[0].splitlines()
+    with FakeConnect() as connect:
+        for line in runs:
+            line = line.replace("docker run", "podman run --network=host").replace("-v guardian:", f"-v {volume}:")
+            line = line.replace("http://connect.example:8083", connect.url).replace(" connector-guardian", f" {IMAGE}")
+            said = run("sh", "-c", line).stdout
+            assert "orders-sink" in said
+    assert len(connect.restarts) == 1
+    assert "1/7" in said, "the second has the same state"
 
 
 @pytest.mark.parametrize("user", ["65532:65532", "1000680000:0"], ids=["image", "openshift"])
@@ -220,8 +232,6 @@ def test_pods_with_a_volume_share_the_state(tmp_path):
 
 def test_pods_with_a_config_map_share_the_state(tmp_path):
     """The chart's default, with the credentials as files; the API server only keeps objects."""
-    if "configmap" not in guardian("run", "--help").stdout.lower():
-        pytest.skip("this guardian does not know --state configmap:NAME")
     tmp_path.chmod(0o755)
     ca, *certificate = private_ca(tmp_path)
     account = tmp_path / "account"
@@ -260,7 +270,7 @@ def test_pods_with_a_config_map_share_the_state(tmp_path):
 
 
 def test_compose(tmp_path):
-    """The file as it is, less what is docker's alone, with the image that was built, and on the host's network."""
+    """What the README says, with the file as it is, less what is docker's alone, and on the host's network."""
     compose = yaml.safe_load((DEPLOY / "docker-compose.yaml").read_text())
     guardian_ = compose["services"]["guardian"]
     guardian_["image"] = IMAGE
@@ -269,26 +279,27 @@ def test_compose(tmp_path):
     # host-gateway does not go with host networking, json-file is docker's logging, and podman-compose 1.6 stumbles
     # over a dependency that is not required.
     del guardian_["extra_hosts"], guardian_["logging"], guardian_["depends_on"]
-    (tmp_path / "docker-compose.yaml").write_text(yaml.safe_dump(compose))
+    deploy = tmp_path / "deploy"
+    deploy.mkdir()
+    (deploy / "docker-compose.yaml").write_text(yaml.safe_dump(compose))
+    up, status, again = blocks("README.md", "### docker compose")[:3]
 
-    def podman_compose(*args, check=True):
-        return run("podman-compose", "-p", "guardian-test", *args, cwd=tmp_path, env=env, check=check)
+    def shell(commands, folder=deploy, check=True):
+        commands = commands.replace("docker compose", "podman-compose -p guardian-test").replace("http://connect.example:8083", connect.url)
+        return run("bash", "-euc", commands.replace("logs -f", "logs"), cwd=folder, check=check).stdout
 
     with FakeConnect() as connect:
-        env = os.environ | {"KAFKA_CONNECT_HOST": "localhost", "KAFKA_CONNECT_PORT": str(connect.port)}
-        podman_compose("up", "-d")
+        shell(up, tmp_path)
         try:
             deadline = time.monotonic() + 30
             while not connect.restarts and time.monotonic() < deadline:
                 time.sleep(0.2)
             time.sleep(1)
-            status = podman_compose("exec", "guardian", "guardian", "status").stdout
-            assert "orders-sink" in status
-            again = podman_compose("exec", "guardian", "guardian", "run", "--once", check=False)
-            assert again.returncode == 0, again.stderr
+            assert "orders-sink" in shell(status)
+            shell(again)
             assert len(connect.restarts) == 1, "a run by hand has the same state"
-            podman_compose("restart", "guardian")
+            shell("docker compose restart guardian")
             time.sleep(3)
             assert len(connect.restarts) == 1, "the state outlives the container's process"
         finally:
-            podman_compose("down", "-v", check=False)
+            shell("docker compose down -v", check=False)

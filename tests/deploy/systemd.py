@@ -1,15 +1,17 @@
-"""The units under a real systemd as PID 1 of a container."""
+"""What the README says of systemd, done: under a real one as PID 1 of a container."""
 
 import json
 import os
+import shlex
 import subprocess
 import time
 
 import pytest
-from conftest import DEPLOY, run
+from conftest import DEPLOY, blocks, run
 from fake_connect import FakeConnect
 
 IMAGE = "localhost/guardian-systemd-test"
+INSTALL, PASSWORD, START, BY_HAND, SECOND, _ = blocks("README.md", "### systemd")
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +20,8 @@ def machine(tmp_path_factory):
     name = f"guardian-systemd-{os.getpid()}"
     run("podman", "run", "-d", "--name", name, "--systemd=always", "--privileged", "--network=host", IMAGE)
 
-    def machine(command, check=True):
-        return run("podman", "exec", name, "sh", "-c", command, check=check)
+    def machine(command, check=True, **more):
+        return run("podman", "exec", "-i", name, "bash", "-euc", command, check=check, **more)
 
     def copy(source, target, mode="644"):
         run("podman", "cp", source, f"{name}:{target}")
@@ -32,10 +34,10 @@ def machine(tmp_path_factory):
                 break
             time.sleep(1)
         # LoadCredential wants to move a mount; in a container the root is not shared.
-        machine("mount --make-rshared /; mkdir -p /etc/guardian /etc/credstore; chmod 700 /etc/credstore")
-        copy(os.environ["GUARDIAN_BIN"], "/usr/local/bin/guardian", "755")
-        for unit in ("guardian.service", "guardian.timer"):
-            copy(DEPLOY / "systemd" / unit, f"/etc/systemd/system/{unit}")
+        machine("mount --make-rshared /; mkdir -p /tree/target/release")
+        copy(DEPLOY, "/tree/deploy", "755")
+        copy(os.environ["GUARDIAN_BIN"], "/tree/target/release/guardian", "755")
+        machine(f"cd /tree; {INSTALL}")
         yield machine
     finally:
         subprocess.run(["podman", "rm", "-f", "-t", "2", name], capture_output=True)
@@ -54,8 +56,8 @@ def state(machine, unit):
 
 def test_units_and_their_score(machine):
     machine("systemctl daemon-reload; systemd-analyze verify --man=no /etc/systemd/system/guardian.service /etc/systemd/system/guardian.timer")
-    done = machine("systemd-analyze security --offline=yes --threshold=15 --no-pager /etc/systemd/system/guardian.service | tail -n 1")
-    print(done.stdout)
+    done = machine("systemd-analyze security --offline=yes --threshold=15 --no-pager /etc/systemd/system/guardian.service")
+    print(done.stdout.splitlines()[-1])
 
 
 def test_the_timer_runs_it_and_the_state_is_kept(machine):
@@ -63,7 +65,7 @@ def test_the_timer_runs_it_and_the_state_is_kept(machine):
         settings(machine, "guardian", connect.url, "GUARDIAN_SETTLE=0s", "EXPONENTIAL_RATIO=3")
         # The timer as it is shipped, but every 3 seconds.
         machine("mkdir -p /etc/systemd/system/guardian.timer.d; printf '[Timer]\\nOnCalendar=\\nOnCalendar=*:*:0/3\\nRandomizedDelaySec=0\\n' "
-                ">/etc/systemd/system/guardian.timer.d/test.conf; systemctl daemon-reload; systemctl enable --now guardian.timer")  # fmt: skip
+                f">/etc/systemd/system/guardian.timer.d/test.conf; {START}")  # fmt: skip
         end = time.monotonic() + 60
         while sum(r.startswith("/connectors?") for r in connect.requests) < 5 and time.monotonic() < end:
             time.sleep(0.2)
@@ -82,7 +84,9 @@ def test_the_timer_runs_it_and_the_state_is_kept(machine):
 def test_password_from_the_credential_store(machine):
     with FakeConnect({"a": ["RUNNING"]}) as connect:
         settings(machine, "guardian", connect.url, "KAFKA_CONNECT_USER=bob")
-        machine("umask 077; echo secret >/etc/credstore/guardian.password; systemctl start guardian.service; rm /etc/credstore/guardian.password")
+        # script: a terminal to ask on.
+        machine(f"script -qec {shlex.quote(PASSWORD)} /dev/null", input="secret\n")
+        machine("systemctl start guardian.service; rm /etc/credstore/guardian.password")
     assert connect.headers[0]["authorization"] == "Basic Ym9iOnNlY3JldA=="
 
 
@@ -94,7 +98,7 @@ def test_failure_is_a_failed_unit(machine):
 
 
 def test_a_copy_is_another_cluster_and_shares_nothing(machine):
-    machine("cd /etc/systemd/system && cp guardian.service guardian-orders.service && cp guardian.timer guardian-orders.timer && systemctl daemon-reload")
+    machine(f"{SECOND}systemctl daemon-reload")
     machine("rm -rf /var/lib/private/guardian/*")
     with FakeConnect() as one, FakeConnect() as two:
         settings(machine, "guardian", one.url)
@@ -112,12 +116,9 @@ def test_by_hand_with_the_same_state_and_credentials(machine):
     with FakeConnect() as connect:
         settings(machine, "guardian", connect.url, "KAFKA_CONNECT_USER=bob")
         machine("rm -rf /var/lib/private/guardian/*; umask 077; echo secret >/etc/credstore/guardian.password")
-        machine.copy(DEPLOY / "systemd/guardian-for", "/usr/local/bin/guardian-for", "755")
         machine("systemctl start guardian.service")
-        status = machine("guardian-for guardian status")
-        assert "orders-sink" in status.stdout, status
-        run_ = machine("guardian-for guardian run --once", check=False)
-        assert run_.returncode == 0, run_.stderr
+        by_hand = machine(BY_HAND)
+        assert "orders-sink" in by_hand.stdout, by_hand
         assert len(connect.restarts) == 1, "the same state"
         machine("systemctl start guardian.service")
         assert len(connect.restarts) == 1, "and the unit can still read what the hand wrote"

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from certificates import private_ca
-from conftest import CACHE, CHART, helms, run
+from conftest import CACHE, CHART, TOP, blocks, helms, run
 from fake_kube import FakeKube
 
 # The older of the two speaks JSON to every server.
@@ -28,6 +28,7 @@ def helm(request, kube):
     def helm(*args):
         return run(request.param, *args, "-n", "kafka", env=kube.environment).stdout
 
+    helm.path = request.param
     helm.install = lambda *args: helm("upgrade", "connector-guardian", "--install", "-f", CHART / "values.yaml", CHART, *args)
     return helm
 
@@ -59,7 +60,27 @@ def commands(notes, start):
 
 def shell(kube, text):
     text = text.replace("kubectl ", f"{KUBECTL} ")
-    return subprocess.run(["bash", "-euo", "pipefail", "-c", text], env=kube.environment, check=True, text=True, capture_output=True).stdout
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", text], env=kube.environment, check=True, text=True, capture_output=True, cwd=TOP, timeout=60)
+    return done.stdout
+
+
+def by_hand(kube, now, status, state, suspend, resume):
+    """Runs commands that a person is told, each whole, as if pasted."""
+    for text, args in (now, ["run", "--once"]), (status, ["status"]):
+        said = shell(kube, text)
+        # The pod's log: what the Job has run.
+        pod, _ = json.JSONDecoder().raw_decode(said[said.index("{") :])
+        assert pod["containers"][0]["args"] == args
+        assert pod["serviceAccountName"] == "connector-guardian"
+        assert {e["name"] for e in pod["containers"][0]["env"]} >= {"GUARDIAN_STATE", "GUARDIAN_CLUSTER"}
+        assert kube.names("Job") == []
+
+    kube.put(kube.objects[STATE] | {"data": {"state.json": json.dumps({"version": 1})}}, "kafka")
+    assert shell(kube, state) == '{"version": 1}'
+
+    for text, suspended in (suspend, True), (resume, False):
+        shell(kube, text)
+        assert kube.objects["CronJob", "kafka", "connector-guardian"]["spec"]["suspend"] is suspended
 
 
 def test_what_the_notes_say_works(helm, kube):
@@ -67,28 +88,18 @@ def test_what_the_notes_say_works(helm, kube):
     assert 'looks after http://kafka-connect:8083 at "*/5 * * * *" as CronJob connector-guardian.' in notes
     assert "helm test connector-guardian -n kafka --logs" in notes
 
-    now = commands(notes, "Run it now")
-    shell(kube, now.splitlines()[0])
-    job = kube.objects["Job", "kafka", "connector-guardian-now"]
-    assert job["spec"]["template"]["spec"]["containers"][0]["args"] == ["run", "--once"]
-    assert job["spec"]["template"]["spec"]["serviceAccountName"] == "connector-guardian"
-    shell(kube, now.splitlines()[2])
-    assert kube.names("Job") == []
+    by_hand(kube, *(commands(notes, start) for start in ("Run it now", "Any other command", "See the state", "Stop it", "Let it go on")))
 
-    shell(kube, "\n".join(line for line in commands(notes, "Any other command").splitlines() if "logs" not in line and "delete" not in line))
-    job = kube.objects["Job", "kafka", "connector-guardian-by-hand"]
-    assert job["spec"]["template"]["spec"]["containers"][0]["args"] == ["status"]
-    assert {e["name"] for e in job["spec"]["template"]["spec"]["containers"][0]["env"]} >= {"GUARDIAN_STATE", "GUARDIAN_CLUSTER"}
 
-    kube.put(kube.objects[STATE] | {"data": {"state.json": json.dumps({"version": 1})}}, "kafka")
-    assert shell(kube, commands(notes, "See the state")) == '{"version": 1}'
+def test_what_the_readme_says_works(helm, kube):
+    install, *told = (block.replace("NAMESPACE", "kafka") for block in blocks("README.md", "### Kubernetes and OpenShift"))
+    shell(kube, install.splitlines()[0].replace("helm ", f"{helm.path} "))
+    by_hand(kube, *told)
 
-    suspend, resume = commands(notes, "Stop it").strip().splitlines()
-    cronjob = ("CronJob", "kafka", "connector-guardian")
-    shell(kube, suspend)
-    assert kube.objects[cronjob]["spec"]["suspend"] is True
-    shell(kube, resume)
-    assert kube.objects[cronjob]["spec"]["suspend"] is False
+
+def test_the_chart_readme_says_the_same():
+    told = blocks("README.md", "### Kubernetes and OpenShift")
+    assert blocks("deploy/chart/README.md", "## By hand") == told[1:4]
 
 
 def test_notes_of_several_clusters_and_of_a_stopped_one(helm, kube):

@@ -1,4 +1,4 @@
-"""The cron file under Debian's real cron, with a sendmail that keeps the mails: two clusters, one well and one not."""
+"""What the README says of cron, done: under Debian's real cron, with a sendmail that keeps the mails, and by hand."""
 
 import os
 import pathlib
@@ -8,7 +8,7 @@ import textwrap
 import time
 
 import pytest
-from conftest import DEPLOY
+from conftest import DEPLOY, blocks
 from fake_connect import FakeConnect, no_connect
 
 # Its own mounts and processes: the real /etc/cron.d, mail program and crontabs of this machine are not touched.
@@ -19,22 +19,30 @@ for folder in etc usr/sbin usr/local/bin var; do
   mkdir -p "$root/up/$folder" "$root/scratch/$folder"
   mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$root/up/$folder,workdir=$root/scratch/$folder" "/$folder"
 done
-rm -rf /etc/cron.d /etc/crontab /var/spool/cron/crontabs
-mkdir -p /etc/cron.d /etc/guardian /var/spool/cron/crontabs /var/lib/guardian /run/cron-test
+rm -rf /etc/cron.d /etc/crontab /var/spool/cron/crontabs /etc/guardian /var/lib/guardian
+! getent passwd guardian >/dev/null || userdel guardian
+mkdir -p /etc/cron.d /var/spool/cron/crontabs
 mount -t tmpfs tmpfs /run
-cp "$root/cron.d" /etc/cron.d/connector-guardian
-chown root:root /etc/cron.d/connector-guardian
-chmod 644 /etc/cron.d/connector-guardian
-cp "$root"/*.env /etc/guardian/
-install -m 755 "$root/guardian" "$root/guardian-for" /usr/local/bin/
-install -m 755 "$root/sendmail" /usr/sbin/sendmail
 : >/etc/crontab
-getent group guardian >/dev/null || groupadd --system guardian
-getent passwd guardian >/dev/null || useradd --system --gid guardian --home-dir /var/lib/guardian --shell /usr/sbin/nologin guardian
-chown guardian:guardian /var/lib/guardian
-chmod 700 /var/lib/guardian
-exec cron -f -L 15
+install -m 755 "$root/sendmail" /usr/sbin/sendmail
+(cd "$root/tree" && bash -eu "$root/install")
+for file in "$root"/edited/*; do
+  to=/etc/guardian/${file##*/}
+  [ -e "$to" ] || install -m 640 -g guardian /dev/null "$to"
+  cat "$file" >"$to"
+done
+cat "$root/cron.d" >/etc/cron.d/connector-guardian
+. "$root/then"
 """
+
+*INSTALL, BY_HAND, SECOND = blocks("README.md", "### cron")
+INSTALL.append(SECOND)
+CRONTAB = (DEPLOY / "cron/connector-guardian").read_text()
+
+
+def settings(url, *more):
+    text = (DEPLOY / "guardian.env").read_text().replace("http://localhost:8083", url)
+    return text + "".join(f"{line}\n" for line in more)
 
 
 @pytest.fixture
@@ -47,8 +55,10 @@ def machine(tmp_path, guardian):
         subprocess.run("apt-get update -qq && apt-get install -y -qq --no-install-recommends cron", shell=True, check=True, capture_output=True)
     # overlayfs takes no overlay as its upper layer, and /tmp may be one
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", tmp_path], check=True)
-    shutil.copy(guardian, tmp_path / "guardian")
-    shutil.copy(DEPLOY / "cron/guardian-for", tmp_path)
+    shutil.copytree(DEPLOY, tmp_path / "tree/deploy")
+    (tmp_path / "tree/target/release").mkdir(parents=True)
+    shutil.copy(guardian, tmp_path / "tree/target/release/guardian")
+    (tmp_path / "install").write_text("".join(INSTALL))
     mails = tmp_path / "mails"
     mails.mkdir(mode=0o777)
     mails.chmod(0o777)
@@ -59,13 +69,15 @@ def machine(tmp_path, guardian):
     (tmp_path / "sendmail").write_text(f'#!/bin/sh\nexec cat >"$(mktemp {mails}/XXXXXX)"\n')
     processes = []
 
-    def start(crontab, settings):
+    def start(edited, crontab=CRONTAB, then="exec cron -f -L 15"):
         (tmp_path / "cron.d").write_text(crontab)
-        for name, text in settings.items():
-            (tmp_path / f"{name}.env").write_text(text)
+        (tmp_path / "then").write_text(then)
+        (tmp_path / "edited").mkdir()
+        for name, text in edited.items():
+            (tmp_path / "edited" / name).write_text(text)
         (tmp_path / "sandbox").write_text(SANDBOX)
         processes.append(subprocess.Popen(["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", tmp_path / "sandbox", tmp_path]))
-        return tmp_path
+        return tmp_path, processes[-1]
 
     yield start
     for process in processes:
@@ -82,15 +94,12 @@ def wait_for(what, seconds):
 
 
 def test_no_mail_when_healthy_one_line_when_not(machine):
-    crontab = (DEPLOY / "cron/connector-guardian").read_text()
-    settings = (DEPLOY / "guardian.env").read_text()
     # The file as it is shipped, but each minute, and with its example of a second cluster and two more.
-    crontab = crontab.replace("*/5 ", "* ").replace("#* ", "* ")
+    crontab = CRONTAB.replace("*/5 ", "* ").replace("#* ", "* ")
     crontab += "* * * * *  guardian  guardian-for gone run --once --quiet\n"
     crontab += "* * * * *  guardian  guardian-for typo run --once --quiet\n"
     with FakeConnect({"a": ["RUNNING"]}) as healthy, FakeConnect() as failing, no_connect() as gone:
-        there = settings.replace("http://localhost:8083", "{}")
-        root = machine(crontab, {"guardian": there.format(healthy.url), "orders": there.format(failing.url), "gone": there.format(gone)})
+        root, _ = machine({"guardian.env": settings(healthy.url), "orders.env": settings(failing.url), "gone.env": settings(gone)}, crontab)
         mails = root / "mails"
         wait_for(lambda: len(list(mails.iterdir())) >= 3 and healthy.requests, 130)
         time.sleep(2)  # a fourth mail would be wrong
@@ -110,3 +119,14 @@ def test_no_mail_when_healthy_one_line_when_not(machine):
     # Two clusters, two states; the healthy one needs none.
     states = {p.name for p in (root / "up/var/lib/guardian").iterdir() if p.name.endswith(".json")}
     assert "orders.json" in states and not states - {"orders.json", "gone.json"}, states
+
+
+def test_by_hand_as_root_it_is_the_user_that_runs(machine):
+    """Else the state would be root's, and no later run could read it."""
+    later = "runuser -u guardian -- guardian-for guardian run --once\n"
+    with FakeConnect() as connect:
+        edited = settings(connect.url, "KAFKA_CONNECT_USER=bob", "KAFKA_CONNECT_PASS_FILE=/etc/guardian/guardian.password")
+        _, process = machine({"guardian.env": edited, "guardian.password": "secret\n"}, then=BY_HAND + later)
+        assert process.wait(60) == 0
+    assert len(connect.restarts) == 1, "the later run has the same state"
+    assert {h.get("authorization") for h in connect.headers} == {"Basic Ym9iOnNlY3JldA=="}

@@ -1,12 +1,15 @@
-"""Everything under deploy/ that is not the chart, read without being run: linted, and held to what it promises."""
+"""Everything under deploy/ that is not the chart, and the READMEs, read without being run: linted, and held to what they promise."""
 
 import json
+import os
 import re
 import shutil
+import subprocess
 
 import pytest
 import yaml
-from conftest import CACHE, DEPLOY, IMAGE, TOP, VERSION, run
+from conftest import CACHE, DEPLOY, IMAGE, TOP, VERSION, blocks, run
+from fake_connect import FakeConnect
 
 BACKOFF = {"MAX_RESTART": "7", "EXPONENTIAL_RATIO": "2", "ENABLE_BACKOFF": "1"}
 
@@ -21,6 +24,19 @@ def read(path):
 def test_scripts():
     scripts = [*DEPLOY.glob("*/guardian-for"), *(TOP / "tests/deploy" / n for n in ("run", "image", "systemd", "tools.sh"))]
     run("shellcheck", "-x", "--source-path=SCRIPTDIR", f"--source-path={TOP}", *scripts)
+
+
+# --- READMEs ---
+
+
+@pytest.mark.parametrize("readme", ["README.md", "deploy/chart/README.md"])
+def test_readme(readme):
+    told = blocks(readme)
+    assert told
+    for block in told:
+        run("bash", "-nc", block)
+    for path in re.findall(r"(?<![\w./-])(?:deploy|src|tests|\.ci)/[\w./-]*\w", read(readme)):
+        assert (TOP / path).exists() or path == "deploy/.env", path
 
 
 # --- image ---
@@ -41,6 +57,7 @@ def test_the_build_context_is_the_crate_alone():
     kept = [line[1:] for line in read(".dockerignore").splitlines() if line.startswith("!")]
     assert "\n*\n" in read(".dockerignore")
     assert kept == ["Cargo.toml", "Cargo.lock", "src"]
+    run("git", "check-ignore", "deploy/.env", cwd=TOP)
 
 
 # --- compose ---
@@ -51,11 +68,21 @@ def compose():
     return yaml.safe_load(read("deploy/docker-compose.yaml"))
 
 
+def config(*options, **environment):
+    done = run("podman-compose", "-f", DEPLOY / "docker-compose.yaml", *options, "config", env=os.environ | environment)
+    return yaml.safe_load(done.stdout)
+
+
 def test_compose_is_understood():
-    plain = yaml.safe_load(run("podman-compose", "-f", DEPLOY / "docker-compose.yaml", "config").stdout)
-    assert set(plain["services"]) == {"guardian"}
-    demo = yaml.safe_load(run("podman-compose", "-f", DEPLOY / "docker-compose.yaml", "--profile", "demo", "config").stdout)
-    assert set(demo["services"]) == {"guardian", "kafka", "connect"}
+    assert set(config()["services"]) == {"guardian"}
+    assert set(config("--profile", "demo")["services"]) == {"guardian", "kafka", "connect"}
+
+
+def test_compose_state_follows_from_the_cluster():
+    for name, more in ("connect", {}), ("orders", {"GUARDIAN_CLUSTER": "orders"}):
+        environment = config(**more)["services"]["guardian"]["environment"]
+        assert environment["GUARDIAN_CLUSTER"] == name
+        assert environment["GUARDIAN_STATE"] == f"/var/lib/guardian/{name}.json"
 
 
 def test_compose_guardian(compose):
@@ -63,12 +90,11 @@ def test_compose_guardian(compose):
     assert guardian["image"] == f"{IMAGE}:{VERSION}"
     assert (DEPLOY / guardian["build"]["context"]).resolve() == TOP
     assert guardian["command"] == ["run", "--every", "${GUARDIAN_EVERY:-5m}"]
-    documented = ["KAFKA_CONNECT_HOST", "KAFKA_CONNECT_PORT", "KAFKA_CONNECT_PROTOCOL", "KAFKA_CONNECT_USER", "KAFKA_CONNECT_PASS"]
+    documented = ["KAFKA_CONNECT_URL", "KAFKA_CONNECT_HOST", "KAFKA_CONNECT_PORT", "KAFKA_CONNECT_PROTOCOL", "KAFKA_CONNECT_USER", "KAFKA_CONNECT_PASS"]
     documented += [*BACKOFF, "LOG_LEVEL"]
     assert list(guardian["environment"]) == [*documented, "GUARDIAN_CLUSTER", "GUARDIAN_STATE"]
     for name, value in BACKOFF.items():
         assert guardian["environment"][name] == f"${{{name}:-{value}}}"
-    assert guardian["environment"]["GUARDIAN_STATE"].startswith("/var/lib/guardian/")
     assert guardian["volumes"] == ["state:/var/lib/guardian"] and "state" in compose["volumes"]
     assert guardian["read_only"] is True and guardian["cap_drop"] == ["ALL"]
     assert guardian["security_opt"] == ["no-new-privileges:true"]
@@ -86,6 +112,15 @@ def test_compose_demo_script(compose, tmp_path):
     assert json.loads(re.search(r"sink='(.+)'", script).group(1))["connector.class"] == "FileStreamSink"
     (tmp_path / "script").write_text("#!/bin/bash\n" + script)
     run("shellcheck", tmp_path / "script")
+
+
+@pytest.mark.parametrize("states, ready", [(["FAILED"], True), (["RUNNING"], True), ([], False), (None, False)])
+def test_compose_demo_is_ready_with_its_first_task(compose, states, ready):
+    """And stays so when guardian has cured it."""
+    command = compose["services"]["connect"]["healthcheck"]["test"]
+    with FakeConnect({} if states is None else {"demo-sink": states}) as connect:
+        command = [word.replace("localhost/8083", f"127.0.0.1/{connect.port}") for word in command[1:]]
+        assert (subprocess.run(command).returncode == 0) is ready
 
 
 # --- systemd ---
@@ -152,4 +187,17 @@ def test_workflows_are_safe():
 
 
 def test_release_makes_what_the_deployment_files_name():
-    assert "ghcr.io/" in read(".github/workflows/release.yml") and IMAGE.startswith("ghcr.io/")
+    workflow = yaml.safe_load(read(".github/workflows/release.yml"))
+    checks, image = workflow["jobs"]["checks"], workflow["jobs"]["image"]
+    compared, *others = [step["run"] for step in checks["steps"] if "run" in step]
+
+    def agree(tag, image):
+        return subprocess.run(["bash", "-ec", compared], cwd=TOP, env=os.environ | {"TAG": tag, "IMAGE": image}).returncode == 0
+
+    assert workflow["env"]["IMAGE"] == "ghcr.io/${{ github.repository }}"
+    assert agree(f"v{VERSION}", IMAGE) and agree(f"v{VERSION}", IMAGE.replace("anvaari", "Anvaari"))
+    assert not agree("v0.0.1", IMAGE) and not agree(f"v{VERSION}", f"{IMAGE}-2")
+    assert any('--tag "${IMAGE,,}:${TAG#v}" --push' in step.get("run", "") for step in image["steps"])
+    # Nothing is pushed unchecked.
+    assert image["needs"] == "checks" and workflow["jobs"]["release"]["needs"] == "image"
+    assert [command.split()[-1] for command in others] == [".ci/run", "tests/deploy/image"]

@@ -52,14 +52,14 @@ guardian_binary() {
 
 # buildah and podman that work in a container or VM without systemd and with few rights
 containers() {
-  [ "$(id -u)" = 0 ] || { echo "SKIPPED: needs root (containers without a daemon)"; exit 0; }
+  [ "$(id -u)" = 0 ] || { echo "needs root (containers without a daemon)" >&2; exit 1; }
   local missing=()
   local tool
   for tool in buildah:buildah podman:podman runc:runc catatonit:catatonit conmon:conmon debootstrap:debootstrap qemu-aarch64-static:qemu-user-static; do
     command -v "${tool%%:*}" >/dev/null || [ -x "/usr/libexec/podman/${tool%%:*}" ] || missing+=("${tool##*:}")
   done
   if [ ${#missing[@]} -gt 0 ]; then
-    command -v apt-get >/dev/null || { echo "SKIPPED: no apt-get to install ${missing[*]} with"; exit 0; }
+    command -v apt-get >/dev/null || { echo "no apt-get to install ${missing[*]} with" >&2; exit 1; }
     apt-get update -qq
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
   fi
