@@ -245,8 +245,11 @@ impl Plan {
 
         if nothing_listed {
             warnings.push(format!(
-                "Connect lists no connectors, but {} instances are remembered: it may still be starting; nothing was changed",
-                ledger.records.len()
+                "Connect lists no connectors, but {} remembered: it may still be starting; nothing was changed",
+                match ledger.records.len() {
+                    1 => "1 instance is".to_owned(),
+                    count => format!("{count} instances are"),
+                }
             ));
         }
         warn(

@@ -383,7 +383,7 @@ fn an_empty_answer_changes_nothing() {
     let shown = world.run();
     assert_snapshot!(shown, @r"
     a/0 - absent 1 next -
-    ! Connect lists no connectors, but 1 instances are remembered: it may still be starting; nothing was changed
+    ! Connect lists no connectors, but 1 instance is remembered: it may still be starting; nothing was changed
     ");
     (0..40).for_each(|_| assert_eq!(world.run(), shown));
     assert_eq!(world.ledger.records, before);

@@ -72,10 +72,10 @@ fn healthy(text: &mut String, cluster: &str, connectors: &Counts, tasks: &Counts
     let aside = if paused > 0 { format!(" ({paused} paused or stopped)") } else { String::new() };
     let _ = writeln!(
         text,
-        "{}: {GREEN}nothing failed{GREEN:#}: {} connectors{aside}, {} tasks",
+        "{}: {GREEN}nothing failed{GREEN:#}: {}{aside}, {}",
         printable(cluster),
-        connectors.total,
-        tasks.total
+        number(connectors.total, "connector"),
+        number(tasks.total, "task")
     );
 }
 
@@ -100,7 +100,7 @@ fn header(text: &mut String, report: &Report<'_>, counts: Option<(&Counts, &Coun
         let _ = writeln!(text, "state {}", printable(state));
     }
     if let Some((connectors, tasks)) = counts {
-        let _ = writeln!(text, "{}\n{}", counted("connectors", connectors), counted("tasks", tasks));
+        let _ = writeln!(text, "{}\n{}", counted("connector", connectors), counted("task", tasks));
     }
 }
 
@@ -108,7 +108,11 @@ fn counted(what: &str, counts: &Counts) -> String {
     let there = counts.by_state().into_iter().filter(|(_, count)| *count > 0);
     let parts: Vec<String> = there.map(|(state, count)| format!("{count} {state}")).collect();
     let parts = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
-    format!("{} {what}{parts}", counts.total)
+    format!("{}{parts}", number(counts.total, what))
+}
+
+fn number(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 const HEADINGS: [&str; 7] = ["CONNECTOR", "TASK", "STATE", "ACTION", "ATTEMPTS", "NEXT", "ROOT CAUSE"];

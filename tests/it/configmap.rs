@@ -56,7 +56,7 @@ fn a_healthy_cluster_costs_one_get_and_no_write() {
     let before = api.object();
     let guardian = pod(&api, &connect.url());
     for _ in 0..2 {
-        assert_eq!(guardian.run().exits(0).stdout, "test: nothing failed: 1 connectors, 2 tasks\n");
+        assert_eq!(guardian.run().exits(0).stdout, "test: nothing failed: 1 connector, 2 tasks\n");
         assert_eq!(api.requests(), ["GET"]);
     }
     assert_eq!(api.object(), before);

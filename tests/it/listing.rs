@@ -255,7 +255,7 @@ fn what_is_not_there_or_new_is_lived_with() {
 fn absence_is_neither_health_nor_deletion() {
     let present = status("RUNNING", json!([{"id": 0, "state": "RUNNING"}]));
     for (answer, says) in [
-        (Answer::json(200, "{}"), "Connect lists no connectors, but 1 instances are remembered"),
+        (Answer::json(200, "{}"), "Connect lists no connectors, but 1 instance is remembered"),
         (listing(json!({ "other": present })), ""),
         (listing(json!({ "orders": present })).replacing("\"id\":0", "\"id\":1"), ""),
     ] {

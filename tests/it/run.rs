@@ -11,7 +11,7 @@ fn a_healthy_cluster_costs_one_request_and_no_write() {
     let guardian = Guardian::at(&connect.url());
     for _ in 0..2 {
         let ended = guardian.run().exits(0);
-        assert_eq!(ended.stdout, "test: nothing failed: 1 connectors, 2 tasks\n");
+        assert_eq!(ended.stdout, "test: nothing failed: 1 connector, 2 tasks\n");
         assert_eq!(ended.stderr, "");
     }
     assert_eq!(connect.requests().len(), 2);
