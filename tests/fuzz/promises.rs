@@ -76,9 +76,12 @@ pub(crate) fn cause(data: &[u8]) {
     }
     let (before, after) = trace.split_at(middle);
     const SECRET: &str = "hunter2hunter2";
-    for secret in
-        [format!(" password={SECRET} "), format!(" jdbc://user:{SECRET}@db/x "), format!(" Bearer {SECRET} ")]
-    {
+    for secret in [
+        format!(" password={SECRET} "),
+        format!(" password=&{SECRET} "),
+        format!(" jdbc://user:{SECRET}@db/x "),
+        format!(" Bearer {SECRET} "),
+    ] {
         let text = format!("{before}{secret}{after}");
         let shown =
             [mask_secrets(&text), mask_secrets(&mask_secrets(&text)), root_cause(&text).unwrap_or_default()];
