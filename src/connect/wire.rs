@@ -236,12 +236,7 @@ fn anything(f: &mut fmt::Formatter<'_>) -> fmt::Result {
 /// The document: name -> entry, or an array of names.
 struct DocumentSeed<'a, 'r>(&'a mut Collector<'r>);
 
-impl<'de> DeserializeSeed<'de> for DocumentSeed<'_, '_> {
-    type Value = Shape;
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Shape, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
+seed!(DocumentSeed<'_, '_> -> Shape);
 
 impl<'de> Visitor<'de> for DocumentSeed<'_, '_> {
     type Value = Shape;
