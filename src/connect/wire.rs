@@ -14,8 +14,8 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use crate::decide::cause::{printable, root_cause};
 use crate::decide::model::{Counts, InstanceId, Listing, Sighting, State};
 
-/// The texts that the ledger holds: the names of its connectors, whose healthy
-/// instances are kept too, and the causes, which need not be held twice.
+/// The texts that the ledger holds: the names of its connectors, of which every
+/// instance is kept, and the causes, which need not be held twice.
 pub type Remembered = Arc<BTreeSet<Arc<str>>>;
 
 /// What `GET /connectors?expand=status` answered.
@@ -73,7 +73,7 @@ pub struct Collector<'a> {
 }
 
 impl<'a> Collector<'a> {
-    /// An empty listing; every instance of a remembered connector is kept.
+    /// An empty listing; of a remembered connector every instance is kept.
     #[must_use]
     pub fn new(remembered: &'a BTreeSet<Arc<str>>) -> Self {
         Self {
@@ -132,14 +132,14 @@ impl<'a> Collector<'a> {
         let left_alone = status.connector.state.is_left_alone();
         self.listing.connectors.add(Some(&status.connector.state));
         self.listing.tasks.merge(&status.counts);
-        if left_alone {
+        let remembered = self.remembers(name);
+        if left_alone && remembered {
             self.listing.left_alone.insert(Arc::clone(&connector));
         }
         if status.connector.state == State::Running && status.counts.total == 0 {
             self.listing.no_tasks.push(Arc::clone(&connector));
         }
-        let own = (status.connector.state != State::Running || self.remembers(name))
-            .then_some((None, status.connector));
+        let own = (remembered || status.connector.state.is_unwell()).then_some((None, status.connector));
         let kept = own.into_iter().chain(status.tasks.into_iter().map(|(id, part)| (Some(id), part)));
         self.listing.sightings.extend(kept.map(|(task, part)| Sighting {
             id: InstanceId { connector: Arc::clone(&connector), task },
@@ -314,7 +314,8 @@ impl<'de> Visitor<'de> for StatusSeed<'_, '_> {
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "connector" => {
-                    let (_, part) = map.next_value_seed(PartSeed(self.interned))?;
+                    let seed = PartSeed { keep: self.keep, interned: self.interned };
+                    let (_, part) = map.next_value_seed(seed)?;
                     connector = part.ok_or("it has no connector state");
                 }
                 "tasks" => {
@@ -330,7 +331,7 @@ impl<'de> Visitor<'de> for StatusSeed<'_, '_> {
     otherwise!(Err("its status is not an object"); scalar number text seq);
 }
 
-/// The tasks: all are counted, the healthy ones are kept only on demand.
+/// The tasks: all are counted, those that are well are kept only on demand.
 struct TasksSeed<'a, 'r> {
     keep: bool,
     interned: &'a mut Interned<'r>,
@@ -350,14 +351,15 @@ impl<'de> Visitor<'de> for TasksSeed<'_, '_> {
         let mut kept = Vec::new();
         let mut ids = Vec::new();
         let mut problem = None;
-        while let Some((id, part)) = seq.next_element_seed(PartSeed(self.interned))? {
+        let (keep, interned) = (self.keep, self.interned);
+        while let Some((id, part)) = seq.next_element_seed(PartSeed { keep, interned: &mut *interned })? {
             let (Some(id), Some(part)) = (id, part) else {
                 problem = Some("a task has no number or no state");
                 continue;
             };
             ids.push(id);
             counts.add(Some(&part.state));
-            if self.keep || part.state != State::Running {
+            if keep || part.state.is_unwell() {
                 kept.push((id, part));
             }
         }
@@ -371,7 +373,10 @@ impl<'de> Visitor<'de> for TasksSeed<'_, '_> {
 }
 
 /// The status of one instance: its number if it is a task, and the rest.
-struct PartSeed<'a, 'r>(&'a mut Interned<'r>);
+struct PartSeed<'a, 'r> {
+    keep: bool,
+    interned: &'a mut Interned<'r>,
+}
 
 type NumberedPart = (Option<u32>, Option<Part>);
 
@@ -383,16 +388,13 @@ impl<'de> Visitor<'de> for PartSeed<'_, '_> {
         anything(f)
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NumberedPart, A::Error> {
-        let interned = self.0;
+        let Self { keep, interned } = self;
         let (mut id, mut state, mut cause, mut worker) = (None, None, None, None);
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "id" => id = map.next_value_seed(NumberSeed)?,
                 "state" => state = map.next_value_seed(TextSeed(State::parse))?,
-                "trace" => {
-                    let text = map.next_value_seed(TextSeed(root_cause))?;
-                    cause = text.flatten().map(|text| interned.get(&text));
-                }
+                "trace" => cause = map.next_value_seed(TextSeed(root_cause))?.flatten(),
                 "worker_id" => {
                     worker = map.next_value_seed(TextSeed(|text: &str| interned.get(&printable(text))))?;
                 }
@@ -401,7 +403,11 @@ impl<'de> Visitor<'de> for PartSeed<'_, '_> {
                 }
             }
         }
-        Ok((id, state.map(|state| Part { state, cause, worker })))
+        let part = state.map(|state| {
+            let cause = cause.filter(|_| keep || state.is_unwell()).map(|text| interned.get(&text));
+            Part { state, cause, worker }
+        });
+        Ok((id, part))
     }
     otherwise!((None, None); scalar number text seq);
 }
@@ -465,7 +471,7 @@ mod tests {
       "c2": {"status": {"connector": {"state": "STOPPED"}, "tasks": [{"id": 0, "state": "FAILED"}]}, "info": {"x": {}}}}"#;
 
     #[test]
-    fn a_listing_keeps_what_is_not_healthy() {
+    fn a_listing_keeps_what_has_failed() {
         let listing = listing(TWO);
         let failed = Sighting {
             id: InstanceId::task("c1", 1),
@@ -477,19 +483,47 @@ mod tests {
         assert_eq!(listing.sighting(&InstanceId::task("c1", 1)), Some(&failed));
         let ids: Vec<_> =
             listing.sightings.iter().map(|seen| (seen.id.to_string(), seen.left_alone)).collect();
-        assert_eq!(ids, [("c1/1".into(), false), ("c2".into(), true), ("c2/0".into(), true)]);
+        assert_eq!(ids, [("c1/1".into(), false), ("c2/0".into(), true)]);
+        assert!(listing.left_alone.is_empty());
         assert_eq!((listing.connectors.total, listing.connectors.stopped, listing.tasks.failed), (2, 1, 2));
         assert_eq!(listing.warnings, Vec::<String>::new());
     }
 
     #[test]
-    fn of_a_remembered_connector_the_healthy_instances_are_kept_too() {
-        let remembered = BTreeSet::from(["c1".into()]);
-        let Document::Listing(listing) = read_document(TWO.as_bytes(), &remembered).unwrap() else {
-            panic!()
+    fn of_a_remembered_connector_every_instance_is_kept() {
+        let kept = |name: &str| {
+            let remembered = BTreeSet::from([name.into()]);
+            let Document::Listing(listing) = read_document(TWO.as_bytes(), &remembered).unwrap() else {
+                panic!()
+            };
+            let ids: Vec<_> = listing.sightings.iter().map(|seen| seen.id.to_string()).collect();
+            (ids.join(" "), listing.left_alone)
         };
-        let of_c1: Vec<_> = listing.sightings.iter().map(|seen| seen.id.to_string()).take(3).collect();
-        assert_eq!(of_c1, ["c1", "c1/0", "c1/1"]);
+        assert_eq!(kept("c1"), ("c1 c1/0 c1/1 c2/0".into(), BTreeSet::new()));
+        assert_eq!(kept("c2"), ("c1/1 c2 c2/0".into(), BTreeSet::from(["c2".into()])));
+    }
+
+    #[test]
+    fn what_is_paused_or_healthy_is_only_counted() {
+        let trace = r#""trace": "a.B: x""#;
+        for state in ["RUNNING", "PAUSED", "STOPPED"] {
+            let document = format!(
+                r#"{{"c": {{"status": {{"connector": {{{trace}, "state": "{state}"}},
+                   "tasks": [{{"id": 0, "state": "{state}", {trace}}}]}}}}}}"#
+            );
+            let remembered = BTreeSet::new();
+            let mut collector = Collector::new(&remembered);
+            read(document.as_bytes(), DocumentSeed(&mut collector)).unwrap();
+            assert!(collector.interned.new.is_empty(), "{state}: {:?}", collector.interned);
+            let listing = collector.finish();
+            let expected = Listing {
+                connectors: listing.connectors.clone(),
+                tasks: listing.tasks.clone(),
+                ..Listing::default()
+            };
+            assert_eq!(listing, expected, "{state}");
+            assert_eq!((listing.connectors.total, listing.tasks.total), (1, 1), "{state}");
+        }
     }
 
     #[test]

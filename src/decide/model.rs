@@ -143,6 +143,13 @@ impl State {
         }
     }
 
+    /// Failed or in transition: what has a line even if nothing is remembered of
+    /// it. The others are only counted then.
+    #[must_use]
+    pub fn is_unwell(&self) -> bool {
+        *self == Self::Failed || self.is_transition()
+    }
+
     /// Neither healthy nor failed nor left alone on purpose.
     #[must_use]
     pub fn is_transition(&self) -> bool {
@@ -254,21 +261,22 @@ pub struct Sighting {
 }
 
 /// One answer to `GET /connectors?expand=status`, reduced to what decisions
-/// need. Healthy instances are only counted, unless the ledger remembers
-/// something of their connector: memory follows what has failed, not the
-/// cluster's size.
+/// need. Instances that run or are paused are only counted, unless the ledger
+/// remembers something of their connector: memory follows what has failed, not
+/// the cluster's size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// The connectors, by the state of their own instance.
     pub connectors: Counts,
     /// All their tasks.
     pub tasks: Counts,
-    /// Every instance that is not `RUNNING`, and the `RUNNING` ones of the
+    /// Every instance that has failed or is in transition, and the others of the
     /// connectors that the ledger remembers; by id, each once.
     pub sightings: Vec<Sighting>,
     /// Connectors that are `RUNNING` without a single task.
     pub no_tasks: Vec<Arc<str>>,
-    /// Connectors that are `PAUSED` or `STOPPED`.
+    /// Connectors that are `PAUSED` or `STOPPED`, of those that the ledger
+    /// remembers.
     pub left_alone: BTreeSet<Arc<str>>,
     /// Connectors whose entry could not be understood.
     pub not_understood: BTreeSet<Arc<str>>,

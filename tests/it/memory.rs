@@ -92,6 +92,14 @@ fn healthy_tasks_take_no_memory() {
 }
 
 #[test]
+fn paused_connectors_and_their_tasks_take_no_memory() {
+    let (few, tasks) = (against(None, Huge::paused(1, 1)), against(None, Huge::paused(40, 1_000)));
+    let connectors = against(None, Huge::paused(40_000, 1));
+    assert!(tasks < few + 2 * MIB, "{few} KiB for one paused task, {tasks} KiB for 40,000");
+    assert!(connectors < few + 2 * MIB, "{few} KiB for one paused connector, {connectors} KiB for 40,000");
+}
+
+#[test]
 fn a_failed_task_takes_a_kilobyte_at_most_and_the_length_of_its_trace_nothing() {
     let failed = |tasks, bytes| against(None, Huge::failed(10, tasks, bytes));
     let (few, many, long) = (failed(100, 300), failed(1_100, 300), failed(100, 16_000));
@@ -121,10 +129,13 @@ fn a_hundred_thousand_failed_tasks_with_long_traces_fit_into_64_mib() {
 
 #[test]
 #[ignore = "builds the release, and streams gigabytes through it"]
-fn whatever_is_healthy_fits_into_12_mib() {
-    let peaks = [(1, 1), (100, 1_000), (10_000, 10), (100_000, 10)]
-        .map(|(connectors, tasks)| against(Some(release()), Huge::healthy(connectors, tasks)));
-    println!("healthy: {peaks:?} KiB");
+fn whatever_is_healthy_or_paused_fits_into_12_mib() {
+    let healthy = [(1, 1), (100, 1_000), (10_000, 10), (100_000, 10)]
+        .map(|(connectors, tasks)| Huge::healthy(connectors, tasks));
+    let paused = [(100, 1_000), (100_000, 1)].map(|(connectors, tasks)| Huge::paused(connectors, tasks));
+    let peaks: Vec<u64> =
+        healthy.into_iter().chain(paused).map(|huge| against(Some(release()), huge)).collect();
+    println!("healthy, then paused: {peaks:?} KiB");
     assert!(peaks.iter().all(|peak| *peak < 12 * MIB), "{peaks:?} KiB");
 }
 

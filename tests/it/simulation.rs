@@ -6,7 +6,7 @@
 //! Time is virtual (tokio's paused clock), so that ten thousand runs take
 //! seconds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -111,14 +111,14 @@ async fn touch(world: &Shared) {
 struct Virtual(Shared);
 
 impl Cluster for Virtual {
-    async fn listing(&self, _: &Remembered) -> Result<Listing, connect::Trouble> {
+    async fn listing(&self, remembered: &Remembered) -> Result<Listing, connect::Trouble> {
         touch(&self.0).await;
         let world = self.0.lock().unwrap();
         if world.unreachable {
             let message = "away".to_owned();
             return Err(connect::Trouble { kind: connect::Kind::Unreachable, message, hint: None });
         }
-        Ok(world.listing())
+        Ok(world.listing(remembered))
     }
 
     async fn can_restart_together(&self) -> bool {
@@ -135,7 +135,7 @@ impl Cluster for Virtual {
         if world.dice.one_in(20) {
             return Err(Outcome::NotNow("no status".into()));
         }
-        let mut listing = world.listing();
+        let mut listing = world.listing(&BTreeSet::from([Arc::clone(connector)]));
         listing.sightings.retain(|seen| seen.id.connector == *connector);
         Ok(listing)
     }
@@ -249,7 +249,8 @@ impl World {
         }
     }
 
-    fn listing(&self) -> Listing {
+    /// As it is read from the wire: what is well is kept only of a connector that is remembered.
+    fn listing(&self, remembered: &BTreeSet<Arc<str>>) -> Listing {
         let mut listing = Listing::default();
         for (name, connector) in self.connectors.iter().filter(|(_, connector)| !connector.deleted) {
             for (task, truth) in &connector.instances {
@@ -258,9 +259,11 @@ impl World {
                 counts.add(Some(&state));
                 let id = InstanceId { connector: name.as_str().into(), task: *task };
                 let left_alone = connector.paused;
-                listing.sightings.push(Sighting { id, state, left_alone, cause: None, worker: None });
+                if state.is_unwell() || remembered.contains(name.as_str()) {
+                    listing.sightings.push(Sighting { id, state, left_alone, cause: None, worker: None });
+                }
             }
-            if connector.paused {
+            if connector.paused && remembered.contains(name.as_str()) {
                 listing.left_alone.insert(name.as_str().into());
             }
         }

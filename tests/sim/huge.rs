@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::answers::{quoted, trace};
-use super::state::{FAILED, RESTARTING, RUNNING, label};
+use super::state::{FAILED, PAUSED, RESTARTING, RUNNING, label};
 
-/// How large, and whether all of its tasks have failed.
+/// How large, and the state that all of its tasks are in.
 #[derive(Clone, Debug)]
 pub struct Huge {
     connectors: u32,
     tasks: u32,
+    state: &'static str,
     trace_bytes: Option<usize>,
     /// Restart calls by connector (each counts for all of its tasks) and by task.
     taken: BTreeMap<(u32, Option<u32>), usize>,
@@ -20,12 +21,17 @@ pub struct Huge {
 
 impl Huge {
     pub fn healthy(connectors: u32, tasks: u32) -> Self {
-        Self { connectors, tasks, trace_bytes: None, taken: BTreeMap::new() }
+        Self { connectors, tasks, state: RUNNING, trace_bytes: None, taken: BTreeMap::new() }
+    }
+
+    /// Every connector is paused, and so are its tasks.
+    pub fn paused(connectors: u32, tasks: u32) -> Self {
+        Self { state: PAUSED, ..Self::healthy(connectors, tasks) }
     }
 
     /// Every task has failed, each with its own root cause at the end of a trace of this many bytes.
     pub fn failed(connectors: u32, tasks: u32, trace_bytes: usize) -> Self {
-        Self { trace_bytes: Some(trace_bytes), ..Self::healthy(connectors, tasks) }
+        Self { state: FAILED, trace_bytes: Some(trace_bytes), ..Self::healthy(connectors, tasks) }
     }
 
     pub fn name(index: u32) -> String {
@@ -87,13 +93,10 @@ impl Huge {
         out: &mut dyn Write,
     ) -> io::Result<()> {
         let name = Self::name(connector);
-        let state = match self.trace_bytes {
-            None => RUNNING,
-            Some(_) if restarting => RESTARTING,
-            Some(_) => FAILED,
-        };
-        let healthy = format!(r#""state":"{RUNNING}","worker_id":"127.0.0.1:8083""#);
-        write!(out, r#"{{"name":{},"connector":{{{healthy}}},"tasks":["#, quoted(&name))?;
+        let state = if restarting && self.state == FAILED { RESTARTING } else { self.state };
+        let own = if self.state == PAUSED { PAUSED } else { RUNNING };
+        let own = format!(r#""state":"{own}","worker_id":"127.0.0.1:8083""#);
+        write!(out, r#"{{"name":{},"connector":{{{own}}},"tasks":["#, quoted(&name))?;
         for task in 0..self.tasks {
             let comma = if task == 0 { "" } else { "," };
             write!(out, r#"{comma}{{"id":{task},"state":"{state}","worker_id":"127.0.0.1:8083""#)?;
