@@ -1,6 +1,6 @@
 //! The body of an answer: read as a stream into a parser on a thread of its
 //! own, or as the first few kilobytes of text. It bounds what is read and makes
-//! broken UTF-8 readable; what the bytes mean is the parser's business.
+//! broken characters readable; what the bytes mean is the parser's business.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -100,17 +100,21 @@ pub(super) async fn read_text(mut response: Response) -> String {
         text.extend_from_slice(&chunk);
     }
     text.truncate(LONGEST_TEXT);
-    String::from_utf8_lossy(&text).into_owned()
+    let mut text = String::from_utf8_lossy(&text).into_owned();
+    mend_escapes(&mut text, true);
+    text
 }
 
-/// The bytes of a body as a parser reads them: valid UTF-8, because one broken
-/// character in one trace must not cost the whole listing.
+/// The bytes of a body as a parser reads them: valid UTF-8, also where JSON
+/// escapes it, because one broken character in one trace must not cost the whole
+/// listing.
 #[derive(Debug)]
 pub(super) struct Body {
     chunks: mpsc::Receiver<Result<Vec<u8>, ()>>,
     /// Valid, and not yet read.
     ready: io::Cursor<Vec<u8>>,
-    /// The beginning of a character whose rest is in the next chunk.
+    /// The beginning of a character, or of an escape, whose rest is in the next
+    /// chunk.
     begun: Vec<u8>,
 }
 
@@ -135,31 +139,64 @@ impl Body {
             None if bytes.is_empty() => return Ok(false),
             None => true,
         };
-        self.ready = io::Cursor::new(match std::str::from_utf8(&bytes) {
-            Ok(_) => bytes,
-            Err(_) => self.repair(&bytes, last),
-        });
+        let mut text = match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => self.repair(error.as_bytes(), last),
+        };
+        let end = mend_escapes(&mut text, last);
+        self.begun.splice(..0, text.split_off(end).into_bytes());
+        self.ready = io::Cursor::new(text.into_bytes());
         Ok(true)
     }
 
     /// Replaces what is no UTF-8; the beginning of a character at the end of
     /// the chunk is kept for later.
-    fn repair(&mut self, bytes: &[u8], last: bool) -> Vec<u8> {
-        let mut repaired = Vec::with_capacity(bytes.len());
+    fn repair(&mut self, bytes: &[u8], last: bool) -> String {
+        let mut repaired = String::with_capacity(bytes.len());
         let mut chunks = bytes.utf8_chunks().peekable();
         while let Some(chunk) = chunks.next() {
-            repaired.extend_from_slice(chunk.valid().as_bytes());
+            repaired.push_str(chunk.valid());
             let invalid = chunk.invalid();
             let unfinished = chunks.peek().is_none()
                 && std::str::from_utf8(invalid).is_err_and(|error| error.error_len().is_none());
             if unfinished && !last {
                 self.begun = invalid.to_vec();
             } else if !invalid.is_empty() {
-                repaired.extend_from_slice("\u{fffd}".as_bytes());
+                repaired.push(char::REPLACEMENT_CHARACTER);
             }
         }
         repaired
     }
+}
+
+/// Replaces, in place, each escape of half a character (`\ud83d` without its
+/// `\udca5`), which parsers refuse. Returns where the text ends, or where an
+/// escape begins of which more may follow.
+fn mend_escapes(text: &mut String, last: bool) -> usize {
+    const BOTH_HALVES: usize = 12;
+    let mut at = 0_usize;
+    while let Some(found) = text.get(at..).and_then(|rest| rest.find('\\')) {
+        at = at.saturating_add(found);
+        let rest = text.get(at..).unwrap_or_default();
+        if rest.len() < BOTH_HALVES && !last {
+            return at;
+        }
+        let length = match (escaped(rest), rest.get(6..).and_then(escaped)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => BOTH_HALVES,
+            (Some(0xd800..=0xdfff), _) => {
+                text.replace_range(at..at.saturating_add(6), "\\ufffd");
+                6
+            }
+            _ => 2,
+        };
+        at = at.saturating_add(length);
+    }
+    text.len()
+}
+
+/// The number in the escape with which the text begins: `\u000a`.
+fn escaped(text: &str) -> Option<u16> {
+    u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
 
 impl Read for Body {
@@ -196,6 +233,26 @@ mod tests {
         assert_eq!(through(&[b"\xe6", b"\x97", b"\xa5"]), "日");
         assert_eq!(through(&[b"\xe6", b"x"]), "\u{fffd}x");
         assert_eq!(through(&[b"", b"x", b""]), "x");
+    }
+
+    #[test]
+    fn an_escape_of_half_a_character_is_replaced_and_a_split_pair_is_not() {
+        for (sent, read) in [
+            (r#"["\ud83d"]"#, r#"["\ufffd"]"#),
+            (r#"["\uDCA5 and more text"]"#, r#"["\ufffd and more text"]"#),
+            (r#"["\ud83d\ud83d\udca5\udca5\n"]"#, r#"["\ufffd\ud83d\udca5\ufffd\n"]"#),
+            (r#"["\ud83d\u00e9 \\ud83d \\\ud83d"]"#, r#"["\ufffd\u00e9 \\ud83d \\\ufffd"]"#),
+            (r#"{"\udfffüü":"\ud83d日日"}"#, r#"{"\ufffdüü":"\ufffd日日"}"#),
+            (r"\", r"\"),
+            (r"\ud83", r"\ud83"),
+            (r"\ud83d\ud", r"\ufffd\ud"),
+            (r"\uüüd83d", r"\uüüd83d"),
+        ] {
+            for size in 1..=sent.len() {
+                let chunks: Vec<&[u8]> = sent.as_bytes().chunks(size).collect();
+                assert_eq!(through(&chunks), read, "in pieces of {size}");
+            }
+        }
     }
 
     proptest! {

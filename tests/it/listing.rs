@@ -529,6 +529,34 @@ fn broken_utf_8_costs_nothing() {
 }
 
 #[test]
+fn an_escape_of_half_a_character_costs_nothing() {
+    let connect = Connect::start(Profile::V3_9);
+    connect.connector("orders").tasks(1);
+    connect.fail_task("orders", 0, Failure::always());
+    let status = |trace: &str, worker: &str| {
+        format!(
+            r#"{{"status":{{"connector":{{"state":"RUNNING","worker_id":"{worker}"}},
+                "tasks":[{{"id":0,"state":"FAILED","trace":"{trace}","worker_id":"{worker}"}}]}}}}"#
+        )
+    };
+    let good = status(r"java.io.IOException: \ud83d \ud83d\udca5 \udca5", r"w\udca5:1");
+    connect
+        .on_listing()
+        .answers(Answer::json(200, format!(r#"{{"orders":{good},"half\ud83d":{}}}"#, status("x", "w:1"))));
+    let refused = r#"{"error_code":500,"message":"Failed to start task: \udca5"}"#;
+    connect.on_restart("orders").answers(Answer::json(500, refused));
+    let (document, code) = Guardian::at(&connect.url()).arg("--exclude").arg("half*").run_json();
+    assert_eq!(
+        (actions(&document), code),
+        (vec!["half\u{fffd}/0 excluded".to_owned(), "orders/0 failed".into()], 0)
+    );
+    let orders = instance(&document, "orders", Some(0));
+    assert_eq!(orders["cause"], "java.io.IOException: \u{fffd} \u{1f4a5} \u{fffd}");
+    assert_eq!(orders["worker_id"], "w\u{fffd}:1");
+    assert_eq!(document["warnings"], json!([]));
+}
+
+#[test]
 fn a_connector_that_is_listed_twice_is_restarted_once() {
     let connect = Connect::start(Profile::V3_9);
     connect.connector("orders").tasks(1);
