@@ -19,6 +19,9 @@ const FOLDER_HINT: &str = "GUARDIAN_STATE names a file in a folder that guardian
 const MOUNT_HINT: &str =
     "a mounted file cannot be replaced: mount the folder and let GUARDIAN_STATE name a file in it";
 
+/// As many symbolic links, one leading to the next, as the kernel follows.
+const MOST_LINKS: usize = 40;
+
 /// The state of one cluster in a file, locked.
 #[derive(Debug)]
 pub struct FileStore {
@@ -30,8 +33,7 @@ pub struct FileStore {
 impl FileStore {
     /// Creates the folder if need be and takes the lock.
     pub(super) async fn open(path: &Path, cluster: &str, wait: Duration) -> Result<Self, Trouble> {
-        // A rename would replace a symbolic link, not the file behind it.
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let path = behind_links(path)?;
         refuse_other_than_file(&path)?;
         let unusable = |error: &io::Error| {
             Trouble::new(
@@ -189,6 +191,23 @@ fn refuse_other_than_file(path: &Path) -> Result<(), Trouble> {
     Err(Trouble::new(Kind::State, format!("the state {} is {what}", path.display()), hint))
 }
 
+/// The file that the path leads to, which may not exist yet: a rename would
+/// replace a symbolic link, not what it names.
+fn behind_links(path: &Path) -> Result<PathBuf, Trouble> {
+    let mut end = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&end) {
+            Ok(target) => end = folder_of(&end).join(target),
+            Err(_) => return Ok(fs::canonicalize(&end).unwrap_or(end)),
+        }
+    }
+    Err(Trouble::new(
+        Kind::State,
+        format!("the state {} cannot be written: its symbolic links lead to no file", path.display()),
+        FOLDER_HINT,
+    ))
+}
+
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -281,5 +300,37 @@ mod tests {
         open(&link).await.unwrap().settle(&some_ledger()).await.unwrap();
         assert_eq!(peek(&real, "c").unwrap().ledger, some_ledger());
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[tokio::test]
+    async fn a_link_to_a_file_that_is_yet_to_be_written_stays_one() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("links")).unwrap();
+        symlink("links", at("folder")).unwrap();
+        symlink("../real/state.json", at("links/state.json")).unwrap();
+        symlink(at("folder/state.json"), at("links/first")).unwrap();
+        let first = open(&at("folder/first")).await.unwrap();
+        assert_eq!(open(&at("real/state.json")).await.unwrap_err().kind, Kind::Locked);
+        drop(first);
+        open(&at("folder/first")).await.unwrap().settle(&some_ledger()).await.unwrap();
+        for name in ["links/first", "links/state.json"] {
+            assert!(fs::symlink_metadata(at(name)).unwrap().is_symlink(), "{name}");
+            assert_eq!(peek(&at(name), "c").unwrap().ledger, some_ledger());
+        }
+        assert!(fs::symlink_metadata(at("real/state.json")).unwrap().is_file());
+        assert_eq!(fs::read_dir(at("links")).unwrap().count(), 2, "no lock or anything else beside a link");
+    }
+
+    #[tokio::test]
+    async fn a_link_to_itself_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        std::os::unix::fs::symlink("state.json", &path).unwrap();
+        let refused = open(&path).await.unwrap_err();
+        assert!(refused.message.contains("its symbolic links lead to no file"), "{refused:?}");
+        assert!(peek(&path, "c").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }
