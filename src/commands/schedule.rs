@@ -81,7 +81,8 @@ fn timetable(policy: &Policy, every: Duration, most: usize) -> Vec<Entry> {
         rows.push(Entry { attempt, run, seconds: seconds(run, every) });
         run = run.saturating_add(runs_until_due(policy, attempt, every));
     }
-    if policy.limit().is_none() || rows.len() > most {
+    let behind_the_last = |row: &Entry| policy.limit().is_some_and(|limit| row.attempt > limit);
+    if !rows.last().is_some_and(behind_the_last) {
         rows.truncate(most);
     }
     rows
@@ -168,6 +169,16 @@ mod tests {
         assert_eq!(runs(&Policy { pace: clock, ..policy() })[..7], [0, 2, 6, 14, 24, 34, 44]);
         assert_eq!(runs(&Policy { settle: EVERY * 3, ..policy() })[..3], [0, 3, 7]);
         assert_eq!(runs(&Policy { backoff: false, ..policy() }).len(), MOST_ROWS);
+    }
+
+    #[test]
+    fn the_end_is_shown_when_all_restarts_are() {
+        for (limit, rows) in [(1, 2), (19, 20), (20, 21), (21, 20), (u32::MAX, 20)] {
+            let policy = Policy { max_restart: Some(limit), ..policy() };
+            let entries = timetable(&policy, EVERY, MOST_ROWS);
+            assert_eq!(entries.len(), rows, "{limit}");
+            assert_eq!(entries.last().unwrap().attempt > limit, limit <= 20, "{limit}");
+        }
     }
 
     #[test]

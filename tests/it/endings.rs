@@ -306,6 +306,16 @@ fn a_dry_run_and_status_send_nothing_and_write_nothing() {
 }
 
 #[test]
+fn a_timetable_that_shows_all_restarts_says_when_it_gives_up() {
+    for (limit, rows, gives_up) in [("19", 19, Some(19)), ("20", 20, Some(20)), ("21", 20, None)] {
+        let guardian = Guardian::at("http://localhost:1").env("EXPONENTIAL_RATIO", "1");
+        let document = guardian.env("MAX_RESTART", limit).json(&["schedule"]).0;
+        let shown = document["timetable"].as_array().unwrap().len();
+        assert_eq!((shown, document["gives_up"]["run"].as_u64()), (rows, gives_up), "{limit}");
+    }
+}
+
+#[test]
 fn a_reset_starts_afresh_what_is_named_and_nothing_else() {
     let (connect, guardian) = three_failed();
     let guardian = guardian.env("MAX_RESTART", "1");
