@@ -2,6 +2,7 @@
 //! are always there, `null` where there is nothing; a key may be added, but
 //! none renamed or removed within a schema number.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use serde::ser::SerializeMap;
@@ -82,7 +83,7 @@ pub fn write_reset(
 ) -> io::Result<()> {
     #[derive(Serialize)]
     struct Forgotten<'a> {
-        connector: &'a str,
+        connector: Cow<'a, str>,
         task: Option<u32>,
     }
     #[derive(Serialize)]
@@ -96,7 +97,7 @@ pub fn write_reset(
         error: Option<ErrorKey<'a>>,
     }
     let forgotten =
-        forgotten.iter().map(|id| Forgotten { connector: &id.connector, task: id.task }).collect();
+        forgotten.iter().map(|id| Forgotten { connector: printable(&id.connector), task: id.task }).collect();
     let error = failure.map(ErrorKey::from);
     finish(
         writer,

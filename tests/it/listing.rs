@@ -494,6 +494,8 @@ fn nothing_from_outside_reaches_a_terminal_raw() {
             &["run", "--once", "--dry-run"],
             &["run", "--once", "--log-format", "json"],
             &["reset", "nothing"],
+            &["reset", "--all", "--output", "json"],
+            &["run", "--once"],
             &["reset", "--all"],
         ] {
             let ended = guardian.with(arguments);
