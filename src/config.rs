@@ -317,7 +317,7 @@ fn log(sources: &Sources<'_>) -> Result<logging::Settings, Refused> {
             "json" => Some(logging::Format::Json),
             _ => None,
         })?;
-    let journal = sources.environment.contains_key("JOURNAL_STREAM");
+    let journal = sources.environment.get("JOURNAL_STREAM").is_some_and(|stream| logging::is_stderr(stream));
     Ok(logging::Settings { level, format, quiet: sources.switch("quiet")?, journal })
 }
 

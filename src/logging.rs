@@ -2,7 +2,11 @@
 //! program's own messages; those of the HTTP libraries are for their developers
 //! and might show a header.
 
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{IsTerminal, stderr};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
@@ -36,7 +40,7 @@ pub struct Settings {
     pub format: Format,
     /// Errors and news only.
     pub quiet: bool,
-    /// stderr goes to a journal (`$JOURNAL_STREAM` is set).
+    /// stderr goes to a journal (`$JOURNAL_STREAM` says so).
     pub journal: bool,
 }
 
@@ -44,6 +48,15 @@ impl Default for Settings {
     fn default() -> Self {
         Self { level: Level::INFO, format: Format::Auto, quiet: false, journal: false }
     }
+}
+
+/// Whether stderr is this stream, `DEVICE:INODE` as `$JOURNAL_STREAM` has it
+/// (systemd.exec(5)): a shell in between may have sent stderr elsewhere, and
+/// whatever it starts inherits the variable all the same.
+#[must_use]
+pub fn is_stderr(stream: &OsStr) -> bool {
+    let found = stderr().as_fd().try_clone_to_owned().and_then(|fd| File::from(fd).metadata());
+    found.is_ok_and(|found| stream == OsStr::new(&format!("{}:{}", found.dev(), found.ino())))
 }
 
 /// Starts logging. A second call in the same process changes nothing.

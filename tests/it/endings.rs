@@ -336,6 +336,31 @@ fn a_reset_starts_afresh_what_is_named_and_nothing_else() {
 }
 
 #[test]
+fn the_time_is_left_out_where_a_journal_has_its_own_and_nowhere_else() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stderr");
+    let file = std::fs::File::create(&path).unwrap();
+    let (device, inode) = (file.metadata().unwrap().dev(), file.metadata().unwrap().ino());
+    let logged = |stream: &str| {
+        let guardian = Guardian::at("http://localhost:1").env("JOURNAL_STREAM", stream);
+        file.set_len(0).unwrap();
+        let append = std::fs::File::options().append(true).open(&path).unwrap();
+        let mut child = guardian.command(&["run", "--once"]).stderr(append).spawn().unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        std::fs::read_to_string(&path).unwrap()
+    };
+    let timeless = logged(&format!("{device}:{inode}"));
+    assert!(timeless.trim_start().starts_with("ERROR"), "{timeless}");
+    for other in
+        [format!("{device}:{}", inode + 1), format!("{}:{inode}", device + 1), "1".into(), String::new()]
+    {
+        let timed = logged(&other);
+        assert!(timed.starts_with("20") && timed.contains("ERROR"), "{other}: {timed}");
+    }
+}
+
+#[test]
 fn quiet_says_one_line_when_something_changed_and_nothing_otherwise() {
     let connect = Connect::start(Profile::V3_9);
     connect.connector("orders").tasks(1);
