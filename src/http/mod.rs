@@ -1,7 +1,7 @@
-//! The HTTP client that `connect`, `store` and `report` share: how it is set
-//! up, and what went wrong with a request in words. It knows no service's paths
-//! or answers. Redirects are never followed and nothing is ever sent twice: who
-//! gets a request, and how often, is decided by its caller.
+//! The HTTP client that `connect` and `store` share: how it is set up, and what
+//! went wrong with a request in words. It knows no service's paths or answers.
+//! Redirects are never followed and nothing is ever sent twice: who gets a
+//! request, and how often, is decided by its caller.
 
 pub mod tls;
 

@@ -1,4 +1,4 @@
-//! What a command found and did, for its three readers: a person (`text`), a
+//! What a command found and did, for its two readers: a person (`text`), a
 //! script (`json`). A report is written from values; it reads no clock, asks
 //! nobody, and the command does the printing.
 
