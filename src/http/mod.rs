@@ -118,6 +118,9 @@ pub fn client(settings: &Settings) -> Result<Client, String> {
         .user_agent(concat!("connector-guardian/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .redirect(redirect::Policy::none())
+        // On a kept connection that the server is just closing a request may be lost or not: the restart would be of
+        // unknown fate and charged. A new one is either accepted or not.
+        .pool_max_idle_per_host(0)
         .retry(reqwest::retry::never())
         .referer(false);
     let builder = through(builder, &settings.proxy)?;

@@ -1,6 +1,8 @@
 //! What runs do, one after another: restart, wait, forgive, give up, and leave
 //! alone what is not theirs.
 
+use std::collections::BTreeSet;
+
 use crate::sim::{Connect, Failure, Profile};
 use crate::support::{Guardian, actions, instance};
 
@@ -16,6 +18,23 @@ fn a_healthy_cluster_costs_one_request_and_no_write() {
     }
     assert_eq!(connect.requests().len(), 2);
     assert_eq!(guardian.remembered(), None);
+}
+
+#[test]
+fn every_request_has_a_connection_of_its_own() {
+    let connect = Connect::start(Profile::V3_9);
+    for name in ["a", "b", "c"] {
+        connect.connector(name).tasks(2);
+        connect.fail_all_tasks(name, &Failure::always());
+    }
+    Guardian::at(&connect.url()).env("GUARDIAN_PARALLEL", "1").run().exits(0);
+    let connections: BTreeSet<usize> =
+        connect.requests().iter().map(|request| request.head.connection).collect();
+    assert_eq!(
+        (connect.restarts().len(), connections.len()),
+        (3, 5),
+        "the listing, the version, three restarts"
+    );
 }
 
 #[test]

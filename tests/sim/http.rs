@@ -4,7 +4,8 @@
 //! threads, all of which end with the server. It must not know what Kafka Connect is: `Respond` decides the answer.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
@@ -133,7 +134,9 @@ impl Life {
 
 /// A listening socket and its threads: one that accepts, one for each connection.
 pub struct Server {
-    address: SocketAddr,
+    /// The listening socket. Closing it is not enough to close the port: a program that another test is just
+    /// starting holds a copy for a moment, and would let connections in.
+    listening: TcpStream,
     shared: Arc<Shared>,
     acceptor: Option<JoinHandle<()>>,
 }
@@ -154,7 +157,8 @@ struct Connection {
 
 impl Server {
     pub fn start(listener: TcpListener, listen: Listen, respond: Arc<Respond>) -> Self {
-        let address = listener.local_addr().expect("a bound listener has an address");
+        let copy = listener.try_clone().expect("one more descriptor");
+        let listening = TcpStream::from(OwnedFd::from(copy));
         let shared = Arc::new(Shared {
             life: Life { over: Mutex::new(false), bell: Condvar::new() },
             listen,
@@ -166,7 +170,7 @@ impl Server {
             let shared = Arc::clone(&shared);
             move || accept(&listener, &shared)
         });
-        Self { address, shared, acceptor: Some(acceptor) }
+        Self { listening, shared, acceptor: Some(acceptor) }
     }
 
     /// How many connections were accepted, also those on which nothing was ever asked.
@@ -179,7 +183,7 @@ impl Server {
     #[must_use]
     pub fn kill(mut self) -> Vec<JoinHandle<()>> {
         self.shared.life.end();
-        let _ = TcpStream::connect(self.address); // wakes `accept`
+        let _ = self.listening.shutdown(Shutdown::Both); // which also wakes `accept`
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
         }
