@@ -264,7 +264,7 @@ impl Config {
     }
 
     fn understood(sources: &Sources<'_>) -> Result<Self, Refused> {
-        let mut warnings = Vec::new();
+        let mut warnings = unknown_settings(sources.environment);
         let urls = urls(sources, &mut warnings)?;
         let cluster = cluster(sources, &urls)?;
         Ok(Self {
@@ -280,6 +280,16 @@ impl Config {
             warnings,
         })
     }
+}
+
+/// A misspelt `GUARDIAN_DRYRUN` must not go unnoticed.
+fn unknown_settings(environment: &Environment) -> Vec<String> {
+    let known = |name: &str| SETTINGS.iter().any(|setting| setting.env.contains(&name));
+    // What Kubernetes injects for a Service called guardian.
+    let service_link = |name: &str| name.contains("_SERVICE_") || name.contains("_PORT");
+    let ours = environment.keys().filter(|name| name.starts_with("GUARDIAN_"));
+    let unknown = ours.filter(|name| !known(name) && !service_link(name));
+    unknown.map(|name| format!("{} is no setting and is ignored (see --help)", printable(name))).collect()
 }
 
 /// How to report a failure before there is a configuration: as far as those two
@@ -889,6 +899,14 @@ mod tests {
             assert!(refused.contains(says), "{refused:?} does not say {says:?}");
             assert!(!refused.contains('\n') && !refused.contains("secret"), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_variable_that_is_no_setting_is_not_ignored_in_silence() {
+        let names =
+            ["GUARDIAN_DRYRUN", "GUARDIAN_SERVICE_HOST", "GUARDIAN_PORT_80_TCP", "GUARDIAN_QUIET", "HOME"];
+        let warnings = config(&[], &names.map(|name| (name, "1"))).unwrap().warnings;
+        assert_eq!(warnings, ["GUARDIAN_DRYRUN is no setting and is ignored (see --help)"]);
     }
 
     #[test]

@@ -142,6 +142,10 @@ pub(super) async fn apply<C: Cluster>(
             number = interrupted(interrupt), if !signalled => {
                 signalled = true;
                 progress.stop(Halt::Signal(number));
+                tracing::warn!(
+                    "interrupted: waiting for requests in flight, for {} at most; after a second signal all restarts that were due count as attempts",
+                    humantime::format_duration(GRACE)
+                );
                 end = Instant::now().checked_add(GRACE).map_or(end, |grace| grace.min(end));
             }
         }

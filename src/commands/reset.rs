@@ -56,7 +56,7 @@ async fn forget(
     let mut ledger = loaded.ledger;
     let all: Vec<InstanceId> = ledger.records.keys().cloned().collect();
     let (forgotten, unknown) = if names.is_empty() { (all, Vec::new()) } else { find(&ledger, names) };
-    let failure = (!unknown.is_empty()).then(|| not_remembered(&ledger, &unknown));
+    let failure = (!unknown.is_empty()).then(|| not_remembered(config, &ledger, &unknown));
     if !forgotten.is_empty() {
         for id in &forgotten {
             ledger.records.remove(id);
@@ -92,17 +92,18 @@ fn find<'a>(ledger: &Ledger, names: &'a [String]) -> (Vec<InstanceId>, Vec<&'a s
     (found.into_iter().collect(), unknown)
 }
 
-fn not_remembered(ledger: &Ledger, unknown: &[&str]) -> Failure {
+fn not_remembered(config: &Config, ledger: &Ledger, unknown: &[&str]) -> Failure {
     const NAMED: usize = 10;
     let named: Vec<String> = ledger.records.keys().take(NAMED).map(ToString::to_string).collect();
     let remembered = match ledger.records.len() {
-        0 => "nothing is remembered".to_owned(),
+        0 => "held nothing".to_owned(),
         count if count > NAMED => {
-            format!("remembered are {} and {} more", named.join(", "), count.saturating_sub(NAMED))
+            format!("held {} and {} more", named.join(", "), count.saturating_sub(NAMED))
         }
-        _ => format!("remembered are {}", named.join(", ")),
+        _ => format!("held {}", named.join(", ")),
     };
-    Failure::new(Kind::State, format!("not remembered: {}; {remembered}", unknown.join(", ")))
+    let message = format!("not remembered: {}; the state {} {remembered}", unknown.join(", "), config.state);
+    Failure::new(Kind::State, message)
 }
 
 fn report(config: &Config, forgotten: &[InstanceId], failure: Option<&Failure>) -> Exit {

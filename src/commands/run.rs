@@ -11,10 +11,11 @@ use super::apply::{Halt, apply, interrupted};
 use super::{Clock, connect, fail, publish, system_clock};
 use crate::config::{Config, FailOn, Output};
 use crate::connect::{Connect, Remembered, Reply, Trouble};
+use crate::decide::cause::cut;
 use crate::decide::ledger::{Ledger, Uncharged};
-use crate::decide::model::{Counts, InstanceId, Listing, Timestamp};
+use crate::decide::model::{Counts, InstanceId, Listing, State, Timestamp};
 use crate::decide::outcome::{Outcome, Outcomes, is_failed_now};
-use crate::decide::plan::{Action, Call, Plan};
+use crate::decide::plan::{Action, Call, Line, Plan};
 use crate::decide::policy::Policy;
 use crate::decide::select::Filter;
 use crate::exit::{Exit, Failure, Kind};
@@ -144,6 +145,7 @@ async fn run_and_report(config: &Config, interrupt: &mut Interrupt) -> Exit {
     let report = Report {
         command: "run",
         dry_run: orders.dry_run,
+        repeated: config.run.every.is_some(),
         cluster: &config.cluster,
         url: Some(&url),
         state: None,
@@ -159,7 +161,9 @@ async fn run_and_report(config: &Config, interrupt: &mut Interrupt) -> Exit {
     };
     announce(&ran, config);
     let exit = exit(&ran, config.run.fail_on);
-    if config.quiet && config.output == Output::Text { exit } else { publish(&report, config.output, exit) }
+    // Who asks for a plan wants to see it.
+    let silent = config.quiet && !orders.dry_run && config.output == Output::Text;
+    if silent { exit } else { publish(&report, config.output, exit) }
 }
 
 fn exit(ran: &Ran, fail_on: FailOn) -> Exit {
@@ -304,7 +308,8 @@ fn tell_causes(plan: &Plan, ledger: &Ledger, policy: &Policy) {
         let attempt = ledger.episode(&line.id).map_or(0, |episode| episode.attempts).saturating_add(1);
         let of = policy.limit().map_or_else(String::new, |limit| format!(" of {limit}"));
         let cause = line.cause.as_deref().unwrap_or("no trace");
-        tracing::info!("{} failed, restarting it (attempt {attempt}{of}): {cause}", line.id);
+        let state = line.state.as_ref().map_or("absent", State::as_str);
+        tracing::info!("{} is {state} and due for attempt {attempt}{of}: {cause}", line.id);
     }
 }
 
@@ -321,13 +326,13 @@ fn failure_of(plan: &Plan, outcomes: &Outcomes, halt: Option<Halt>) -> Option<Fa
     let kind = if outcomes.all().any(not_allowed) { Kind::Unauthorized } else { Kind::Restart };
     // The one that says most comes first: refused, then unknown, then not sent.
     let first = plan.troubles().min_by_key(|line| line.action)?;
-    let count = plan.troubles().count();
     let what = match first.action {
         Action::Failed => "was refused",
         Action::Unknown => "is of unknown fate",
         _ => "could not be sent",
     };
-    let more = if count > 1 { format!(" (and {} more)", count.saturating_sub(1)) } else { String::new() };
+    let alike = plan.troubles().filter(|line| line.action == first.action).count();
+    let more = if alike > 1 { format!(" (and {} more)", alike.saturating_sub(1)) } else { String::new() };
     let error = first.error.as_deref().unwrap_or_default();
     let hint = match kind {
         Kind::Unauthorized => Some("these credentials may read but not restart".to_owned()),
@@ -348,28 +353,34 @@ fn announce(ran: &Ran, config: &Config) {
     }
 }
 
-/// What was restarted, newly given up, failed or of unknown fate; else empty.
+/// What was restarted, newly given up, failed or of unknown fate, and why it
+/// had failed; else empty.
 fn news(ran: &Ran, cluster: &str) -> String {
     const NAMED: usize = 5;
+    const CAUSE: usize = 120;
     let lines = ran.plan.as_ref().map_or(&[][..], |plan| &plan.lines);
-    let of = |action, trouble| {
-        let lines = lines.iter().filter(move |line| line.action == action && line.trouble == trouble);
-        lines.map(|line| &line.id).collect()
+    let of = |action, trouble| -> Vec<&Line> {
+        lines.iter().filter(|line| line.action == action && line.trouble == trouble).collect()
     };
-    let groups: [(&str, Vec<&InstanceId>); 5] = [
+    let given_up = lines.iter().filter(|line| ran.given_up.contains(&line.id)).collect();
+    let groups: [(&str, Vec<&Line>); 5] = [
         ("restarted", of(Action::Restarted, false)),
         ("restarted, but failed again at once:", of(Action::Failed, false)),
-        ("gave up on", ran.given_up.iter().collect()),
+        ("gave up (fix the cause, then: guardian reset NAME) on", given_up),
         ("could not restart", of(Action::Failed, true)),
         ("does not know the fate of", of(Action::Unknown, true)),
     ];
     let mut text = String::new();
-    for (what, ids) in groups.iter().filter(|(_, ids)| !ids.is_empty()) {
-        let names: Vec<String> = ids.iter().take(NAMED).map(ToString::to_string).collect();
+    for (what, lines) in groups.iter().filter(|(_, lines)| !lines.is_empty()) {
+        let names = lines.iter().take(NAMED).map(|line| match &line.cause {
+            Some(cause) => format!("{} ({})", line.id, cut(cause, CAUSE)),
+            None => line.id.to_string(),
+        });
+        let names: Vec<String> = names.collect();
         let separator = if text.is_empty() { format!("{cluster}: ") } else { "; ".to_owned() };
         let _ = write!(text, "{separator}{what} {}", names.join(", "));
-        if ids.len() > NAMED {
-            let _ = write!(text, " and {} more", ids.len().saturating_sub(NAMED));
+        if lines.len() > NAMED {
+            let _ = write!(text, " and {} more", lines.len().saturating_sub(NAMED));
         }
     }
     text

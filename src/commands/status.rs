@@ -51,6 +51,7 @@ pub async fn status(config: &Config) -> Exit {
         &Report {
             command: "status",
             dry_run: false,
+            repeated: false,
             cluster: &config.cluster,
             url: Some(&url),
             state: Some(&state),

@@ -96,7 +96,8 @@ impl Trouble {
                 )
             }
             StatusCode::FORBIDDEN => {
-                let hint = "the credentials are known but may not do this: ask who runs Connect or its proxy";
+                let hint =
+                    "these credentials, or none, do not suffice for this: ask who runs Connect or its proxy";
                 Self::new(Kind::Unauthorized, url, format!("HTTP 403: forbidden{said}"), Some(hint))
             }
             StatusCode::NOT_FOUND => Self::new(
@@ -111,6 +112,14 @@ impl Trouble {
                 format!("HTTP {code}: redirects are not followed"),
                 Some("set KAFKA_CONNECT_URL to where it redirects, if that is Connect"),
             ),
+            _ if connect_message(text).is_some() => {
+                let hint = "Connect itself says so: its log may say more";
+                Self::new(Kind::NotConnect, url, format!("HTTP {code}{said}"), Some(hint))
+            }
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                let hint = "a proxy answers in Connect's place: is the worker behind it up?";
+                Self::new(Kind::NotConnect, url, format!("HTTP {code}{said}"), Some(hint))
+            }
             _ => Self::not_connect(url, format!("HTTP {code}{said}")),
         }
     }

@@ -21,6 +21,8 @@ pub struct Report<'a> {
     pub command: &'static str,
     /// Nothing was sent or written.
     pub dry_run: bool,
+    /// One of many: the text begins with its time.
+    pub repeated: bool,
     /// The cluster's name.
     pub cluster: &'a str,
     /// The worker that answered.

@@ -31,6 +31,9 @@ const DIM: Style = Style::new().dimmed();
 pub fn render(report: &Report<'_>, width: Option<usize>) -> String {
     let Some(plan) = report.plan else { return String::new() };
     let mut text = String::new();
+    if report.repeated {
+        let _ = write!(text, "{DIM}{}{DIM:#}{GAP}", report.started_at);
+    }
     let counts = report.counts;
     if let Some((connectors, tasks)) = counts
         && is_healthy(report, plan)

@@ -43,13 +43,21 @@ impl FileStore {
             )
         };
         fs::create_dir_all(folder_of(&path)).map_err(|error| unusable(&error))?;
-        match lock::take(&beside(&path, ".lock"), wait).await {
+        let lock = beside(&path, ".lock");
+        match lock::take(&lock, wait).await {
             Ok(Some(lock)) => Ok(Self { path, cluster: cluster.to_owned(), _lock: lock }),
             Ok(None) => Err(Trouble::new(
                 Kind::Locked,
                 format!("another run holds the state {}", path.display()),
                 "it ends by itself; start this one again then",
             )),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && lock.exists() => {
+                Err(Trouble::new(
+                    Kind::State,
+                    format!("the state's lock {} cannot be opened: {error}", lock.display()),
+                    "another user may have made it, by a run by hand: give it and the state to the user that runs guardian",
+                ))
+            }
             Err(error) => Err(unusable(&error)),
         }
     }

@@ -470,6 +470,11 @@ fn after_a_401_nothing_further_is_sent() {
         let (document, code) = guardian.run_json();
         assert_eq!(actions(&document), ["a/0 restarted", "b/0 failed", "c/0 deferred"]);
         assert_eq!((code, document["error"]["kind"].as_str()), (1, Some("unauthorized")));
+        let message = document["error"]["message"].as_str().unwrap();
+        assert!(
+            message.starts_with("the restart of b/0 was refused: HTTP 40"),
+            "not \"and 1 more\": {message}"
+        );
         assert_eq!(connect.take_restarts(), ["a/0", "b/0"]);
         assert_eq!(attempts_of_three(&guardian), [Some(1), Some(0), Some(0)]);
         connect.forget_rules();

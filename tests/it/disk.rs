@@ -213,7 +213,7 @@ fn what_belongs_to_someone_else_is_left_to_them() {
     Ended::of(as_nobody(&["status"])).exits(0);
     // Their folder, with our state and lock in it, as after `sudo guardian reset`.
     mode(scene.guardian.folder(), 0o777);
-    scene.is_refused(as_nobody(&run), &["Permission denied", "state.json"]);
+    scene.is_refused(as_nobody(&run), &["Permission denied", "state.json.lock", "another user"]);
     mode(&lock, 0o666);
     mode(&state, 0o600);
     scene.is_refused(as_nobody(&run), &["cannot be read", "Permission denied", "state.json"]);

@@ -85,6 +85,10 @@ fn a_request_that_does_not_end_is_waited_for_eight_seconds_and_no_longer() {
     let ended = Ended::of(child).exits(143);
     let took = signalled.elapsed();
     assert!((Duration::from_secs(7)..Duration::from_secs(14)).contains(&took), "{took:?}");
+    assert!(
+        ended.stderr.contains("interrupted: waiting for requests in flight, for 8s at most"),
+        "{ended:#?}"
+    );
     assert_eq!(actions(&document(&ended)), ["a/0 restarted", "b/0 unknown", "c/0 deferred"]);
     assert_eq!(attempts(&guardian), [Some(1), Some(1), Some(0)]);
     assert_eq!(connect.restarts(), ["a/0", "b/0"]);
@@ -257,6 +261,22 @@ fn a_loop_survives_bad_runs_and_ends_with_0_between_two() {
 }
 
 #[test]
+fn a_loop_tells_the_time_of_each_report() {
+    let connect = Connect::start(Profile::V3_9);
+    let guardian = Guardian::at(&connect.url());
+    let mut child = guardian.start(&["run", "--every", "1s"]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for _ in 0..2 {
+        let line = lines.next().unwrap().unwrap();
+        let (time, rest) = line.split_once("  ").unwrap();
+        assert!(time.starts_with("20") && time.ends_with('Z'), "{line}");
+        assert_eq!(rest, "test: nothing failed: 0 connectors, 0 tasks");
+    }
+    signal(&child, "TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn a_signal_within_a_run_of_a_loop_ends_it_like_a_single_run() {
     let (connect, guardian) = three_failed();
     connect.on_restart("a").answers(409);
@@ -294,6 +314,8 @@ fn a_dry_run_and_status_send_nothing_and_write_nothing() {
         ] {
             guardian.with(arguments).exits(0);
         }
+        let quiet = guardian.with(&["run", "--dry-run", "--quiet", "--output", "text"]).exits(0);
+        assert!(quiet.stdout.contains("FAILED  due"), "a plan that was asked for: {quiet:#?}");
         assert_eq!(connect.take_restarts(), Vec::<String>::new());
         assert!(connect.calls().iter().all(|call| call != "GET /"), "the version is not even asked for");
         assert_eq!(folder(&guardian), before);
@@ -325,7 +347,10 @@ fn a_reset_starts_afresh_what_is_named_and_nothing_else() {
     let (document, code) = guardian.json(&["reset", "a", "b/0", "nobody"]);
     assert_eq!((document["forgotten"].as_array().unwrap().len(), code), (2, 1), "{document:#}");
     assert!(
-        document["error"]["message"].as_str().unwrap().starts_with("not remembered: nobody;"),
+        document["error"]["message"].as_str().unwrap().starts_with(&format!(
+            "not remembered: nobody; the state {} held a/0, b/0, c/0",
+            guardian.state().display()
+        )),
         "{document:#}"
     );
     assert_eq!(connect.requests().len(), asked, "it asks Connect nothing");
@@ -374,15 +399,19 @@ fn quiet_says_one_line_when_something_changed_and_nothing_otherwise() {
     let quiet = (String::new(), 0);
     assert_eq!(line(), quiet);
     connect.fail_task("orders", 0, Failure::always());
-    assert_eq!(line(), ("restarted orders/0".into(), 0));
-    assert_eq!(line(), ("gave up on orders/0".into(), 0));
+    let cause = "java.net.ConnectException: Connection refused (db1:5432)";
+    assert_eq!(line(), (format!("restarted orders/0 ({cause})"), 0));
+    let remedy = "fix the cause, then: guardian reset NAME";
+    assert_eq!(line(), (format!("gave up ({remedy}) on orders/0 ({cause})"), 0));
     assert_eq!(line(), quiet, "given up is news only once");
     connect.connector("other").tasks(1);
     connect.fail_task("other", 0, Failure::always());
     connect.on_restart("other").answers(405);
     let (text, code) = line();
     assert!(
-        text.starts_with("could not restart other/0; the restart of other/0 was refused: HTTP 405"),
+        text.starts_with(&format!(
+            "could not restart other/0 ({cause}); the restart of other/0 was refused: HTTP 405"
+        )),
         "{text}"
     );
     assert_eq!(code, 1);
@@ -390,13 +419,20 @@ fn quiet_says_one_line_when_something_changed_and_nothing_otherwise() {
     connect.on_restart("other").answers(Answer::reset());
     let (text, code) = line();
     assert!(
-        text.starts_with("does not know the fate of other/0; the restart of other/0 is of unknown fate"),
+        text.starts_with(&format!(
+            "does not know the fate of other/0 ({cause}); the restart of other/0 is of unknown fate"
+        )),
         "{text}"
     );
     assert_eq!(code, 1);
     connect.on_listing().answers(Answer::html(502, "Bad Gateway"));
     let (text, code) = line();
-    assert!(text.starts_with("no answer from Kafka Connect at ") && text.contains("HTTP 502"), "{text}");
+    assert!(
+        text.starts_with("no answer from Kafka Connect at ")
+            && text.contains("HTTP 502")
+            && text.contains("a proxy answers"),
+        "{text}"
+    );
     assert_eq!(code, 1);
 }
 
