@@ -1,13 +1,27 @@
 //! SIGTERM and SIGINT: the first asks a run to end in order (Kubernetes and
-//! systemd send SIGTERM, a person presses Ctrl-C), the second ends it at once.
+//! systemd send SIGTERM, a person presses Ctrl-C), the second not to wait for
+//! requests in flight. Whoever insists, or whatever hangs, ends at once.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// The number of the signal that came, if one did.
-pub type Interrupt = watch::Receiver<Option<u8>>;
+/// What was asked for, if a signal came.
+pub type Interrupt = watch::Receiver<Option<Signalled>>;
+
+/// That this process is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signalled {
+    /// The number of the first signal.
+    pub number: u8,
+    /// A second one came.
+    pub urgent: bool,
+}
+
+/// After a second signal, saving gets this long.
+const URGENT: Duration = Duration::from_secs(1);
 
 const SIGINT: u8 = 2;
 const SIGTERM: u8 = 15;
@@ -24,17 +38,19 @@ pub fn listen() -> io::Result<Interrupt> {
     Ok(receiver)
 }
 
-async fn forward(mut interrupt: Signal, mut terminate: Signal, sender: watch::Sender<Option<u8>>) {
-    loop {
-        let number = tokio::select! {
+async fn forward(mut interrupt: Signal, mut terminate: Signal, sender: watch::Sender<Option<Signalled>>) {
+    let mut next = async || {
+        tokio::select! {
             _ = interrupt.recv() => SIGINT,
             _ = terminate.recv() => SIGTERM,
-        };
-        if sender.borrow().is_some() {
-            // What was charged is on disk; whoever asks twice wants it to end.
-            #[expect(clippy::exit, reason = "nothing may delay the second signal")]
-            std::process::exit(i32::from(number).saturating_add(128));
         }
-        sender.send_replace(Some(number));
-    }
+    };
+    let number = next().await;
+    sender.send_replace(Some(Signalled { number, urgent: false }));
+    next().await;
+    sender.send_replace(Some(Signalled { number, urgent: true }));
+    let _ = tokio::time::timeout(URGENT, next()).await;
+    // What was charged is on disk.
+    #[expect(clippy::exit, reason = "nothing may delay it any longer")]
+    std::process::exit(i32::from(number).saturating_add(128));
 }

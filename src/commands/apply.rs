@@ -120,9 +120,10 @@ pub(super) async fn apply<C: Cluster>(
     let mut end = end;
     // A signal or the deadline that came before the first request leaves nothing to be sent.
     let early = *interrupt.borrow();
+    let mut once_more = interrupt.clone();
     let mut signalled = early.is_some();
-    if let Some(number) = early {
-        progress.stop(Halt::Signal(number));
+    if let Some(signalled) = early {
+        progress.stop(Halt::Signal(signalled.number));
     } else if Instant::now() >= end {
         progress.stop(Halt::Deadline);
     }
@@ -143,11 +144,12 @@ pub(super) async fn apply<C: Cluster>(
                 signalled = true;
                 progress.stop(Halt::Signal(number));
                 tracing::warn!(
-                    "interrupted: waiting for requests in flight, for {} at most; after a second signal all restarts that were due count as attempts",
+                    "interrupted: waiting for requests in flight, for {} at most; a second signal ends that",
                     humantime::format_duration(GRACE)
                 );
                 end = Instant::now().checked_add(GRACE).map_or(end, |grace| grace.min(end));
             }
+            () = interrupted_again(&mut once_more), if signalled => break,
         }
     }
     // What is still in flight stays noted as unknown.
@@ -158,10 +160,17 @@ pub(super) async fn apply<C: Cluster>(
 
 /// Waits for a signal and returns its number.
 pub(super) async fn interrupted(interrupt: &mut Interrupt) -> u8 {
-    match interrupt.wait_for(Option::is_some).await.map(|number| *number) {
-        Ok(Some(number)) => number,
+    match interrupt.wait_for(Option::is_some).await.map(|signalled| *signalled) {
+        Ok(Some(signalled)) => signalled.number,
         // Nobody can send one any more.
         _ => std::future::pending().await,
+    }
+}
+
+async fn interrupted_again(interrupt: &mut Interrupt) {
+    let urgent = interrupt.wait_for(|signalled| signalled.is_some_and(|signalled| signalled.urgent));
+    if urgent.await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 
