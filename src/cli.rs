@@ -121,7 +121,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(OUTPUT, "output", &["GUARDIAN_OUTPUT"], "text|json", "text",
         "What to print on stdout"),
     setting(OUTPUT, "quiet", &["GUARDIAN_QUIET"], "", "0",
-        "Print nothing unless something changed or went wrong; then one line on stderr"),
+        "Print nothing unless something changed or went wrong; then one line on stderr (not with --dry-run, nor JSON)"),
     setting(OUTPUT, "log-level", &["LOG_LEVEL"], "error|warn|info|debug|trace", "info",
         "What to log on stderr"),
     setting(OUTPUT, "log-format", &["GUARDIAN_LOG_FORMAT"], "auto|text|json", "auto",

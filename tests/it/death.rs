@@ -107,7 +107,7 @@ fn killed_at_random_again_and_again_nothing_is_restarted_more_than_it_may() {
             let mut story = Story::new(*start);
             let deaths_at_most = dice.below(24);
             let mut died_at = Vec::new();
-            while story.deaths < deaths_at_most && !story.is_exhausted() {
+            while u64::from(story.deaths) < deaths_at_most && !story.is_exhausted() {
                 let point = dice.pick(points);
                 let ended = story.run_until(point);
                 // What it leaves behind must not stop the next, even when that one is to die as well.

@@ -74,12 +74,18 @@ fn a_signal_lets_the_request_in_flight_end_and_sends_no_other() {
     });
 }
 
-#[test]
-fn a_request_that_does_not_end_is_waited_for_eight_seconds_and_no_longer() {
+/// A run that has restarted a and waits for an answer about b.
+fn hanging_at_b() -> (Connect, Guardian, Child) {
     let (connect, guardian) = three_failed();
     connect.on_restart("b").answers(Answer::hang());
     let child = guardian.start(&["run"]);
     connect.wait_for("b", is_asked_for("b"));
+    (connect, guardian, child)
+}
+
+#[test]
+fn a_request_that_does_not_end_is_waited_for_eight_seconds_and_no_longer() {
+    let (connect, guardian, child) = hanging_at_b();
     signal(&child, "TERM");
     let signalled = Instant::now();
     let ended = Ended::of(child).exits(143);
@@ -96,10 +102,7 @@ fn a_request_that_does_not_end_is_waited_for_eight_seconds_and_no_longer() {
 
 #[test]
 fn a_second_signal_ends_the_wait_and_costs_only_what_is_in_flight() {
-    let (connect, guardian) = three_failed();
-    connect.on_restart("b").answers(Answer::hang());
-    let mut child = guardian.start(&["run"]);
-    connect.wait_for("b", is_asked_for("b"));
+    let (connect, guardian, mut child) = hanging_at_b();
     signal(&child, "INT");
     let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(log.any(|line| line.unwrap().contains("interrupted")), "the first one is heard");
@@ -114,10 +117,7 @@ fn a_second_signal_ends_the_wait_and_costs_only_what_is_in_flight() {
 
 #[test]
 fn whoever_insists_ends_it_at_once_and_no_charge_is_lost() {
-    let (connect, guardian) = three_failed();
-    connect.on_restart("b").answers(Answer::hang());
-    let mut child = guardian.start(&["run"]);
-    connect.wait_for("b", is_asked_for("b"));
+    let (connect, guardian, mut child) = hanging_at_b();
     let signalled = Instant::now();
     while child.try_wait().unwrap().is_none() {
         let _ = Command::new("sh").args(["-c", &format!("kill -TERM {} 2>&-", child.id())]).status();

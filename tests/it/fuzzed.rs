@@ -76,7 +76,7 @@ fn damaged(data: &[u8], corpus: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
 }
 
 fn piece(data: &[u8], dice: &mut Dice) -> (usize, usize) {
-    let ends = u32::try_from(data.len() + 1).expect("a small file");
+    let ends = data.len() as u64 + 1;
     let (a, b) = (dice.below(ends) as usize, dice.below(ends) as usize);
     (a.min(b), a.max(b))
 }

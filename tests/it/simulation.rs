@@ -23,33 +23,10 @@ use connector_guardian::decide::select::Filter;
 use connector_guardian::store::{self, Loaded, Store};
 use tokio::time::Instant;
 
+use crate::support::Dice;
+
 const SEEDS: u64 = 60;
 const RUNS: u64 = 200;
-
-/// The `SplitMix64` generator: a few lines, and the same numbers on every machine.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, sides: u64) -> u64 {
-        self.roll() % sides
-    }
-
-    fn one_in(&mut self, sides: u64) -> bool {
-        self.below(sides) == 0
-    }
-
-    fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + self.below(high - low)
-    }
-}
 
 /// One instance as it really is.
 #[derive(Clone, Debug, PartialEq, Eq)]

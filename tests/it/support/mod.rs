@@ -169,12 +169,20 @@ impl Dice {
         x ^ (x >> 31)
     }
 
-    pub(crate) fn below(&mut self, end: u32) -> u32 {
-        u32::try_from(self.roll() % u64::from(end)).expect("it is below a u32")
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.roll() % end
+    }
+
+    pub(crate) fn one_in(&mut self, sides: u64) -> bool {
+        self.below(sides) == 0
+    }
+
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
+        low + self.below(high - low)
     }
 
     pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        &items[self.below(u32::try_from(items.len()).expect("few")) as usize]
+        &items[self.below(items.len() as u64) as usize]
     }
 }
 
