@@ -75,10 +75,10 @@ fn what_is_no_listing_fails_the_run_in_words_and_changes_nothing() {
         ),
         (body(&"[".repeat(100_000)), "not_connect", "the answer is not JSON (EOF"),
         (body("{\"orders\":").then_endlessly(","), "not_connect", "the answer is not JSON"),
-        (Answer::error(400, "bad"), "not_connect", "HTTP 400: bad"),
+        (Answer::error(400, "bad"), "not_connect", "HTTP 400: bad (Connect itself says so"),
         (Answer::status(409), "not_connect", "HTTP 409: Cannot complete request"),
         (Answer::html(500, "Oops"), "not_connect", "HTTP 500"),
-        (Answer::html(502, "Bad Gateway"), "not_connect", "HTTP 502"),
+        (Answer::html(502, "Bad Gateway"), "not_connect", "HTTP 502 (a proxy answers"),
         (Answer::status(503), "not_connect", "HTTP 503: This worker is still starting up"),
         (
             Answer::redirect(302, "https://sso.example/"),
