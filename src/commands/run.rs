@@ -1,6 +1,7 @@
 //! `guardian run`: read the cluster once, decide, charge, restart, settle,
 //! remember, report.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -362,7 +363,9 @@ fn news(ran: &Ran, cluster: &str) -> String {
     let of = |action, trouble| -> Vec<&Line> {
         lines.iter().filter(|line| line.action == action && line.trouble == trouble).collect()
     };
-    let given_up = lines.iter().filter(|line| ran.given_up.contains(&line.id)).collect();
+    // A set: in an outage both are a hundred thousand.
+    let given_up: BTreeSet<&InstanceId> = ran.given_up.iter().collect();
+    let given_up = lines.iter().filter(|line| given_up.contains(&line.id)).collect();
     let groups: [(&str, Vec<&Line>); 5] = [
         ("restarted", of(Action::Restarted, false)),
         ("restarted, but failed again at once:", of(Action::Failed, false)),
