@@ -1,6 +1,7 @@
 //! The exit codes and what leads to them: every kind of failure has exactly one
 //! code. It prints nothing.
 
+use std::fmt;
 use std::process::ExitCode;
 
 /// Why a command did not do its work: the `error.kind` of the JSON.
@@ -28,7 +29,6 @@ pub enum Kind {
 
 impl Kind {
     /// The name in the JSON.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
@@ -58,29 +58,52 @@ impl Kind {
     }
 }
 
-/// Why a command did not do its work, for a person.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a command did not do its work: the one failure type of this program. `connect`, `store` and `config` return it
+/// too; what goes wrong below them is an [`anyhow::Error`] with its context.
+#[derive(Debug)]
 pub struct Failure {
-    /// Which sort.
     pub kind: Kind,
-    /// What happened, and where.
-    pub message: String,
     /// The next step, if one is known.
     pub hint: Option<String>,
+    pub error: anyhow::Error,
 }
 
 impl Failure {
     /// A failure without a hint.
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None }
+    pub fn new(kind: Kind, message: impl fmt::Display) -> Self {
+        Self { kind, hint: None, error: anyhow::Error::msg(message.to_string()) }
+    }
+
+    /// The same failure with the next step.
+    #[must_use]
+    pub fn hint(self, hint: impl fmt::Display) -> Self {
+        Self { hint: Some(hint.to_string()), ..self }
+    }
+
+    /// What happened, and where, on one line: the error with all its context.
+    pub fn message(&self) -> String {
+        format!("{:#}", self.error)
     }
 }
 
 /// Message and hint on one line.
-impl std::fmt::Display for Failure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)?;
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.error)?;
         self.hint.as_ref().map_or(Ok(()), |hint| write!(f, " ({hint})"))
+    }
+}
+
+/// Gives an error its kind at the edge where the exit code is decided.
+pub trait OrFail<T> {
+    /// # Errors
+    /// The same error as a [`Failure`] of this kind, its context kept.
+    fn or_fail(self, kind: Kind) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<anyhow::Error>> OrFail<T> for Result<T, E> {
+    fn or_fail(self, kind: Kind) -> Result<T, Failure> {
+        self.map_err(|error| Failure { kind, hint: None, error: error.into() })
     }
 }
 
@@ -96,8 +119,6 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The number.
-    #[must_use]
     pub fn code(self) -> u8 {
         match self {
             Self::Done => 0,

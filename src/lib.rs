@@ -65,7 +65,7 @@ pub fn main(args: Vec<OsString>, environment: impl Iterator<Item = (OsString, Os
         Parsed::Wrong(text) => {
             logging::start(logging::Settings::default());
             let output = if wants_json { Output::Json } else { Output::Text };
-            commands::fail(None, output, &Failure::new(Kind::Usage, text)).into()
+            commands::fail(None, output, Failure::new(Kind::Usage, text)).into()
         }
     }
 }

@@ -38,6 +38,23 @@ pub fn listen() -> io::Result<Interrupt> {
     Ok(receiver)
 }
 
+/// Waits for the first signal and returns its number.
+pub async fn interrupted(interrupt: &mut Interrupt) -> u8 {
+    match interrupt.wait_for(Option::is_some).await.map(|signalled| *signalled) {
+        Ok(Some(signalled)) => signalled.number,
+        // Nobody can send one any more.
+        _ => std::future::pending().await,
+    }
+}
+
+/// Waits for the second signal.
+pub async fn interrupted_again(interrupt: &mut Interrupt) {
+    let urgent = interrupt.wait_for(|signalled| signalled.is_some_and(|signalled| signalled.urgent));
+    if urgent.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
 async fn forward(mut interrupt: Signal, mut terminate: Signal, sender: watch::Sender<Option<Signalled>>) {
     let mut next = async || {
         tokio::select! {

@@ -9,35 +9,32 @@ pub mod status;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::cli::Typed;
 use crate::config::{Config, Environment, Output};
-use crate::connect::{self, Connect, Workers};
-use crate::decide::model::Timestamp;
+use crate::connect::{Connect, Workers};
+use crate::decide::time::Timestamp;
 use crate::exit::{Exit, Failure, Kind};
-use crate::report::{Report, json, text};
-use crate::{http, logging, signal, store};
+use crate::report::{RunReport, json, text};
+use crate::{http, logging, signal};
 
 /// Where the time comes from.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+pub type Clock = dyn Fn() -> Timestamp;
 
 /// The machine's clock.
-#[must_use]
-pub fn system_clock() -> Clock {
-    Arc::new(|| Timestamp::from(SystemTime::now()))
+pub fn system_clock() -> Timestamp {
+    Timestamp::from(SystemTime::now())
 }
 
 /// Runs the command that was typed.
-#[must_use]
 pub fn main(typed: &Typed, environment: &Environment) -> ExitCode {
     let (output, log) = crate::config::reporting(typed, environment);
     let config = match Config::new(typed, environment) {
         Ok(config) => config,
         Err(refused) => {
             logging::start(log);
-            return fail(Some(&typed.command), output, &Failure::new(Kind::Usage, refused)).into();
+            return fail(Some(name_of(&typed.command)), output, Failure::new(Kind::Usage, refused)).into();
         }
     };
     logging::start(config.log);
@@ -48,7 +45,7 @@ pub fn main(typed: &Typed, environment: &Environment) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => {
             let failure = Failure::new(Kind::Internal, format!("the runtime cannot be started: {error}"));
-            return fail(Some(&typed.command), output, &failure).into();
+            return fail(Some(name_of(&typed.command)), output, failure).into();
         }
     };
     let exit = runtime.block_on(async {
@@ -67,33 +64,30 @@ pub fn main(typed: &Typed, environment: &Environment) -> ExitCode {
 async fn run_until_done(config: Config, typed: &Typed, environment: &Environment) -> Exit {
     match signal::listen() {
         // Secrets rotate: every run of a loop reads the settings' files again.
-        Ok(interrupt) => run::run(config, || Config::new(typed, environment), interrupt).await,
+        Ok(interrupt) => {
+            let reread = || Config::new(typed, environment).map_err(|refused| Failure::new(Kind::Usage, refused));
+            run::run(config, reread, interrupt).await
+        },
         Err(error) => {
             let failure = Failure::new(Kind::Internal, format!("signals cannot be handled: {error}"));
-            fail(Some("run"), config.output, &failure)
+            fail(Some("run"), config.output, failure)
         }
     }
 }
 
 /// Reports a command that failed before it had anything to say.
-pub(crate) fn fail(command: Option<&str>, output: Output, failure: &Failure) -> Exit {
+pub(crate) fn fail(command: Option<&'static str>, output: Output, failure: Failure) -> Exit {
     tracing::error!("{failure}");
     let exit = Exit::Failed(failure.kind);
-    match output {
-        Output::Json => print(exit, |stdout| json::write_failure(command, failure, stdout)),
-        Output::Text => exit,
-    }
+    publish(&RunReport::failed(command, failure), output, exit)
 }
 
 /// Prints the report on stdout.
-fn publish(report: &Report<'_>, output: Output, exit: Exit) -> Exit {
-    match output {
-        Output::Json => print(exit, |stdout| json::write(report, stdout)),
-        Output::Text => {
-            let text = text::render(report, terminal_width());
-            print(exit, |stdout| stdout.write_all(text.as_bytes()))
-        }
-    }
+fn publish(report: &RunReport, output: Output, exit: Exit) -> Exit {
+    print(exit, |stdout| match output {
+        Output::Json => json::write(report, stdout),
+        Output::Text => stdout.write_all(text::render(report, terminal_width()).as_bytes()),
+    })
 }
 
 /// Writes to stdout, without styles where it is no terminal, and returns `exit`:
@@ -120,6 +114,15 @@ fn terminal_width() -> Option<usize> {
     terminal_size::terminal_size().map(|(terminal_size::Width(width), _)| usize::from(width))
 }
 
+fn name_of(command: &str) -> &'static str {
+    match command {
+        "run" => "run",
+        "status" => "status",
+        "reset" => "reset",
+        _ => "schedule",
+    }
+}
+
 /// A client for the configured cluster.
 fn connect(config: &Config) -> Result<Connect, Failure> {
     let http = http::client(&http::Settings {
@@ -129,8 +132,7 @@ fn connect(config: &Config) -> Result<Connect, Failure> {
         identity: config.connect.identity.clone(),
         proxy: config.connect.proxy.clone(),
     });
-    let http =
-        http.map_err(|text| Failure::new(Kind::Usage, format!("the HTTP client cannot be set up: {text}")))?;
+    let http = http.map_err(|text| Failure::new(Kind::Usage, format!("the HTTP client cannot be set up: {text}")))?;
     Ok(Connect::new(
         http,
         Workers {
@@ -140,26 +142,4 @@ fn connect(config: &Config) -> Result<Connect, Failure> {
             parallel: config.run.parallel,
         },
     ))
-}
-
-impl From<connect::Trouble> for Failure {
-    fn from(trouble: connect::Trouble) -> Self {
-        let kind = match trouble.kind {
-            connect::Kind::Unreachable => Kind::Unreachable,
-            connect::Kind::NotConnect => Kind::NotConnect,
-            connect::Kind::Unauthorized => Kind::Unauthorized,
-        };
-        Self { kind, message: trouble.message, hint: trouble.hint }
-    }
-}
-
-impl From<store::Trouble> for Failure {
-    fn from(trouble: store::Trouble) -> Self {
-        let kind = match trouble.kind {
-            store::Kind::Locked => Kind::Locked,
-            store::Kind::OtherCluster => Kind::Usage,
-            store::Kind::State => Kind::State,
-        };
-        Self { kind, message: trouble.message, hint: trouble.hint }
-    }
 }

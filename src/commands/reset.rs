@@ -2,7 +2,6 @@
 //! them. It asks Connect nothing.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,7 +10,9 @@ use super::{fail, print};
 use crate::cli::Typed;
 use crate::config::{Config, Output};
 use crate::decide::ledger::Ledger;
-use crate::decide::model::{InstanceId, Timestamp};
+use crate::decide::model::InstanceId;
+use crate::decide::text::name_some;
+use crate::decide::time::Timestamp;
 use crate::exit::{Exit, Failure, Kind};
 use crate::report::json;
 use crate::store::{self, Store};
@@ -24,7 +25,7 @@ pub async fn reset(config: &Config, typed: &Typed) -> Exit {
     let names = typed.values("name");
     if names.is_empty() && !typed.has("all") {
         let failure = Failure::new(Kind::Usage, "reset takes NAME, NAME/TASK or --all");
-        return fail(Some("reset"), config.output, &failure);
+        return fail(Some("reset"), config.output, failure);
     }
     let end = Instant::now().checked_add(WAIT);
     let done = loop {
@@ -37,7 +38,7 @@ pub async fn reset(config: &Config, typed: &Typed) -> Exit {
     };
     match done {
         Ok((forgotten, failure)) => report(config, &forgotten, failure.as_ref()),
-        Err(failure) => fail(Some("reset"), config.output, &failure),
+        Err(failure) => fail(Some("reset"), config.output, failure),
     }
 }
 
@@ -54,7 +55,7 @@ async fn forget(
         tracing::error!("{warning}");
     }
     let mut ledger = loaded.ledger;
-    let all: Vec<InstanceId> = ledger.records.keys().cloned().collect();
+    let all: Vec<InstanceId> = ledger.records.iter().map(|record| record.id.clone()).collect();
     let (forgotten, unknown) = if names.is_empty() { (all, Vec::new()) } else { find(&ledger, names) };
     let failure = (!unknown.is_empty()).then(|| not_remembered(config, &ledger, &unknown));
     if !forgotten.is_empty() {
@@ -73,20 +74,17 @@ fn find<'a>(ledger: &Ledger, names: &'a [String]) -> (Vec<InstanceId>, Vec<&'a s
     let mut found = BTreeSet::new();
     let mut unknown = Vec::new();
     for name in names {
-        let whole: Arc<str> = name.as_str().into();
-        let before = found.len();
-        found.extend(ledger.of_connector(&whole).map(|(id, _)| id.clone()));
+        let whole = ledger.records.of_connector(name);
         let task = name
             .rsplit_once('/')
-            .and_then(|(connector, task)| Some(InstanceId::task(connector, task.parse().ok()?)));
-        if found.len() == before {
-            match task.filter(|id| ledger.records.contains_key(id)) {
-                Some(id) => {
-                    found.insert(id);
-                }
-                None if ledger.of_connector(&whole).next().is_none() => unknown.push(name.as_str()),
-                None => {}
-            }
+            .and_then(|(connector, task)| Some(InstanceId::task(connector, task.parse().ok()?)))
+            .filter(|id| ledger.records.has(id));
+        if whole.is_empty() && task.is_none() {
+            unknown.push(name.as_str());
+        } else if whole.is_empty() {
+            found.extend(task);
+        } else {
+            found.extend(whole.iter().map(|record| record.id.clone()));
         }
     }
     (found.into_iter().collect(), unknown)
@@ -94,13 +92,9 @@ fn find<'a>(ledger: &Ledger, names: &'a [String]) -> (Vec<InstanceId>, Vec<&'a s
 
 fn not_remembered(config: &Config, ledger: &Ledger, unknown: &[&str]) -> Failure {
     const NAMED: usize = 10;
-    let named: Vec<String> = ledger.records.keys().take(NAMED).map(ToString::to_string).collect();
-    let remembered = match ledger.records.len() {
-        0 => "held nothing".to_owned(),
-        count if count > NAMED => {
-            format!("held {} and {} more", named.join(", "), count.saturating_sub(NAMED))
-        }
-        _ => format!("held {}", named.join(", ")),
+    let remembered = match ledger.records.is_empty() {
+        true => "held nothing".to_owned(),
+        false => format!("held {}", name_some(ledger.records.iter().map(|record| &record.id), NAMED)),
     };
     let message = format!("not remembered: {}; the state {} {remembered}", unknown.join(", "), config.state);
     Failure::new(Kind::State, message)
@@ -139,7 +133,7 @@ mod tests {
             InstanceId::task("a/1", 0),
             InstanceId::task("b", 2),
         ] {
-            ledger.charge(&id, 1, Timestamp::default());
+            ledger.charge(&id, Timestamp::default());
         }
         let found = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(ToString::to_string).collect();

@@ -1,45 +1,73 @@
-//! Kafka Connect over HTTP: the listing, and the restart of one call of the
-//! plan. It says what Connect answered, in the words of `decide`; whether to
-//! ask again, and what to remember, is not decided here.
+//! Kafka Connect over HTTP: one client for the workers of a cluster, and the restart of one call of the plan. It says what
+//! Connect answered, in the words of `decide`; whether to ask again, and what to remember, is not decided here.
 
+pub mod answers;
 mod body;
-pub mod error;
+mod listing;
 pub mod wire;
 
-use std::collections::BTreeSet;
-use std::fmt;
+use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reqwest::header::ACCEPT;
 use reqwest::{Client, Method, Response, StatusCode, Url};
-use tokio::task::JoinSet;
 
-use crate::decide::cause::printable;
+use crate::decide::calls::Call;
 use crate::decide::model::{InstanceId, Listing, State};
 use crate::decide::outcome::Outcome;
-use crate::decide::plan::Call;
+use crate::exit::Failure;
 use crate::http::{self, Authorization};
 
-use body::{read_json, read_text};
-use error::Answer;
-pub use error::{Kind, Trouble};
-pub use wire::Remembered;
-use wire::{Collector, Document};
+use body::{BodyError, read_json, read_text};
+pub use wire::Known;
 
 /// A body longer than this is no status of any cluster.
 const LONGEST_BODY: u64 = 4 << 30;
-/// Connect's own limit for one request is 90 s (`DEFAULT_REST_REQUEST_TIMEOUT_MS`):
-/// a little more, to see its answer.
+/// Connect's own limit for one request is 90 s (`DEFAULT_REST_REQUEST_TIMEOUT_MS`): a little more, to see its answer.
 const RESTART_TIMEOUT: Duration = Duration::from_secs(95);
+
+/// What a run asks of Kafka Connect. The tests have a cluster of their own behind it.
+#[expect(async_fn_in_trait, reason = "everything runs on one thread, so that no future has to be Send")]
+pub trait Cluster {
+    /// What Connect says of every connector: from the first worker that gives a valid answer.
+    ///
+    /// # Errors
+    /// When no worker gives one, or a worker says that this is not allowed.
+    async fn listing(&self, known: &Known) -> Result<Listing, Failure>;
+
+    /// What Connect says now of the connector of this call, every instance of it; empty when it says that there is no such
+    /// connector.
+    ///
+    /// # Errors
+    /// When its status cannot be read: the call is not to be sent then, and this is what came of it.
+    async fn status(&self, call: &Call) -> Result<Listing, Sent>;
+
+    /// Whether Connect may be asked to restart all failed instances of a connector in one call (KIP-745). No answer means
+    /// that it may not.
+    async fn supports_kip_745(&self) -> bool;
+
+    /// Sends one restart call.
+    async fn restart(&self, call: &Call) -> Sent;
+}
+
+/// What came of a restart call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// An outcome for every instance of the call.
+    Done(Vec<(InstanceId, Outcome)>),
+    /// Not now; surely not taken. The same call may be sent again.
+    Retry(Arc<str>),
+    /// A 204 to a KIP-745 call: an old worker ignored the query and restarted the connector's own instance only; its tasks
+    /// must be restarted one by one.
+    OldWorker,
+}
 
 /// The workers of one cluster, and how to talk to them.
 #[derive(Clone)]
 pub struct Workers {
     /// Without user or password; tried in turn.
     pub urls: Vec<Url>,
-    /// Who we are.
     pub authorization: Authorization,
     /// The time for the whole answer of one worker when reading.
     pub timeout: Duration,
@@ -47,296 +75,62 @@ pub struct Workers {
     pub parallel: usize,
 }
 
-/// What came of a restart call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// An outcome for every instance of the call.
-    Done(Vec<(InstanceId, Outcome)>),
-    /// Not now; surely not taken. The same call may be sent again.
-    NotNow(Arc<str>),
-    /// A 204 to a KIP-745 call: an old worker ignored the query and restarted
-    /// the connector's own instance only; its tasks must be restarted one by one.
-    ConnectorOnly,
-}
-
 /// A client for one Kafka Connect cluster.
 pub struct Connect {
     http: Client,
     workers: Workers,
     /// The worker that answered last: an index into the URLs.
-    current: AtomicUsize,
+    current: Cell<usize>,
 }
 
 impl Connect {
     /// A client for these workers. Nothing is sent.
-    #[must_use]
     pub fn new(http: Client, workers: Workers) -> Self {
-        Self { http, workers, current: AtomicUsize::new(0) }
+        Self { http, workers, current: Cell::new(0) }
     }
 
     /// The worker that answered last, or the first.
-    #[must_use]
     pub fn url(&self) -> String {
-        let current = self.workers.urls.get(self.current.load(Ordering::Relaxed));
-        current.map_or_else(String::new, |url| url.as_str().trim_end_matches('/').to_owned())
-    }
-
-    /// What Connect says of every connector: from the first worker that gives a
-    /// valid answer.
-    ///
-    /// # Errors
-    /// When no worker gives one, or a worker says that this is not allowed.
-    pub async fn listing(&self, remembered: &Remembered) -> Result<Listing, Trouble> {
-        let mut troubles: Vec<Trouble> = Vec::new();
-        for (index, url) in self.workers.urls.iter().enumerate() {
-            self.current.store(index, Ordering::Relaxed);
-            match self.within_timeout(url, self.listing_from(url, remembered)).await {
-                Ok(listing) => return Ok(listing),
-                Err(trouble) if trouble.kind == Kind::Unauthorized => return Err(trouble),
-                Err(trouble) => {
-                    tracing::debug!("{trouble}");
-                    troubles.push(trouble);
-                }
-            }
-        }
-        self.current.store(0, Ordering::Relaxed);
-        Err(Trouble::all(&troubles))
-    }
-
-    async fn listing_from(&self, url: &Url, remembered: &Remembered) -> Result<Listing, Trouble> {
-        let response = self.get(url, "/connectors?expand=status").await?;
-        let names = match response.status() {
-            StatusCode::OK => {
-                let remembered = Arc::clone(remembered);
-                let document =
-                    read_json(response, LONGEST_BODY, move |body| wire::read_document(body, &remembered))
-                        .await;
-                match document.map_err(|error| Trouble::body(url, &error))? {
-                    Document::Listing(listing) => return Ok(*listing),
-                    Document::Foreign => {
-                        return Err(Trouble::not_connect(url, "its JSON is not a listing of connectors"));
-                    }
-                    Document::Names(names) => {
-                        tracing::debug!(
-                            "{url} does not know expand=status (Connect < 2.3); asking for each connector by itself"
-                        );
-                        names
-                    }
-                }
-            }
-            // Up to Connect 3.3 one broken connector fails the whole listing.
-            status @ StatusCode::INTERNAL_SERVER_ERROR => {
-                let text = read_text(response).await;
-                if error::connect_message(&text).is_none() {
-                    return Err(Trouble::status(url, status, &text));
-                }
-                tracing::warn!(
-                    "{} cannot list all statuses at once{}; asking for each connector by itself",
-                    error::shown(url),
-                    error::said(&text)
-                );
-                self.names(url).await?
-            }
-            status => return Err(Trouble::status(url, status, &read_text(response).await)),
-        };
-        self.one_by_one(url, names, remembered).await
-    }
-
-    async fn names(&self, url: &Url) -> Result<Vec<String>, Trouble> {
-        let response = self.get(url, "/connectors").await?;
-        if response.status() != StatusCode::OK {
-            let status = response.status();
-            return Err(Trouble::status(url, status, &read_text(response).await));
-        }
-        let nothing = BTreeSet::new();
-        let document =
-            read_json(response, LONGEST_BODY, move |body| wire::read_document(body, &nothing)).await;
-        match document.map_err(|error| Trouble::body(url, &error))? {
-            Document::Names(names) => Ok(names),
-            _ => Err(Trouble::not_connect(url, "its JSON is not a list of names")),
-        }
-    }
-
-    /// Asks for each connector's status by itself. One that answers badly costs
-    /// itself a warning; no answer at all, or none that is a status, ends the
-    /// attempt with this worker.
-    async fn one_by_one(
-        &self,
-        url: &Url,
-        names: Vec<String>,
-        remembered: &Remembered,
-    ) -> Result<Listing, Trouble> {
-        let mut collector = Collector::new(remembered);
-        let (mut understood, mut problems) = (false, None);
-        let mut names = names.into_iter();
-        let mut asked = JoinSet::new();
-        loop {
-            while asked.len() < self.workers.parallel.max(1)
-                && let Some(name) = names.next()
-            {
-                let status = self.one_status(url.clone(), name, Arc::clone(remembered));
-                asked.spawn(status);
-            }
-            let Some(answer) = asked.join_next().await else { break };
-            let Ok(answer) = answer else { return Err(Trouble::not_connect(url, "reading a status failed")) };
-            let (name, listing) = answer?;
-            if let Err(problem) = &listing {
-                problems.get_or_insert_with(|| format!("{}: {problem}", printable(&name)));
-            } else {
-                understood = true;
-            }
-            collector.merge(&name, listing);
-        }
-        match problems {
-            Some(first) if !understood => {
-                Err(Trouble::not_connect(url, format_args!("no connector's status can be read ({first})")))
-            }
-            _ => Ok(collector.finish()),
-        }
-    }
-
-    fn one_status(
-        &self,
-        url: Url,
-        name: String,
-        remembered: Remembered,
-    ) -> impl Future<Output = Result<(String, Result<Option<Listing>, String>), Trouble>> + Send + use<> {
-        let path = format!("/connectors/{}/status", encode(&name));
-        let request = self.request(Method::GET, &url, &path).timeout(self.workers.timeout);
-        async move {
-            if is_dots(&name) {
-                return Ok((name, Err("a URL cannot hold this name".to_owned())));
-            }
-            let response = request.send().await.map_err(|error| Trouble::unreachable(&url, &error))?;
-            let status = response.status();
-            let answer = match status {
-                StatusCode::OK => {
-                    let read = read_status(response, &name, remembered);
-                    read.await.map(Some).map_err(|error| error.to_string())
-                }
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                    return Err(Trouble::status(&url, status, &read_text(response).await));
-                }
-                // No status record yet, or deleted meanwhile: the listing omits such a connector too.
-                StatusCode::NOT_FOUND if error::connect_message(&read_text(response).await).is_some() => {
-                    Ok(None)
-                }
-                _ => Err(format!("HTTP {}", status.as_u16())),
-            };
-            Ok((name, answer))
-        }
+        let current = self.workers.urls.get(self.current.get());
+        current.map_or_else(String::new, |url| answers::display_url(url).to_owned())
     }
 
     async fn within_timeout<T>(
         &self,
         url: &Url,
-        answer: impl Future<Output = Result<T, Trouble>>,
-    ) -> Result<T, Trouble> {
+        answer: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
         match tokio::time::timeout(self.workers.timeout, answer).await {
             Ok(answer) => answer,
-            Err(_) => Err(Trouble::timed_out(url, self.workers.timeout)),
+            Err(_) => Err(answers::timed_out(url, self.workers.timeout)),
         }
     }
 
-    async fn get(&self, url: &Url, path: &str) -> Result<Response, Trouble> {
+    async fn get(&self, url: &Url, path: &str) -> Result<Response, Failure> {
         let sent = self.request(Method::GET, url, path).send().await;
-        sent.map_err(|error| Trouble::unreachable(url, &error))
+        sent.map_err(|error| answers::unreachable(url, &error))
     }
 
     fn request(&self, method: Method, url: &Url, path: &str) -> reqwest::RequestBuilder {
-        let address = format!("{}{path}", url.as_str().trim_end_matches('/'));
+        let address = format!("{}{path}", answers::display_url(url));
         let request = self.http.request(method, address).header(ACCEPT, "application/json");
         self.workers.authorization.authorize(request)
     }
 
-    /// Whether Connect may be asked to restart all failed instances of a
-    /// connector in one call (KIP-745). No answer means that it may not.
-    pub async fn can_restart_together(&self) -> bool {
-        let Some(url) = self.workers.urls.get(self.current.load(Ordering::Relaxed)) else { return false };
-        let version = async {
-            let response = self.get(url, "/").await?;
-            Ok(read_text(response).await)
-        };
-        match self.within_timeout(url, version).await {
-            Ok(text) => error::root_version(&text).is_some_and(|version| understands_kip_745(&version)),
-            Err(trouble) => {
-                tracing::debug!("the version of Connect is not known: {trouble}");
-                false
-            }
-        }
-    }
-
-    /// What Connect says of one connector now, every instance of it; empty when
-    /// it says that there is no such connector.
-    ///
-    /// # Errors
-    /// When its status cannot be had or not be understood: what this makes of a
-    /// restart that was to follow, which is never sent then.
-    pub async fn status(&self, connector: &Arc<str>) -> Result<Listing, Outcome> {
-        let not_now = |text: &dyn fmt::Display| {
-            Outcome::NotNow(format!("not sent, because its status could not be read again: {text}").into())
-        };
-        let path = format!("{}/status", address(connector)?);
-        let response = match self.send(Method::GET, &path, self.workers.timeout).await {
-            Ok(response) => response,
-            Err(Lost::NotSent(text)) => return Err(Outcome::NotSent(text)),
-            Err(Lost::Unanswered(text)) => return Err(not_now(&text)),
-        };
-        let status = response.status();
-        if status == StatusCode::OK {
-            let remembered = Arc::new(BTreeSet::from([Arc::clone(connector)]));
-            let listing = read_status(response, connector.as_ref(), remembered)
-                .await
-                .map_err(|error| not_now(&error))?;
-            return if listing.not_understood.is_empty() {
-                Ok(listing)
-            } else {
-                Err(not_now(&"it cannot be understood"))
-            };
-        }
-        match error::answer(status, &read_text(response).await) {
-            Answer::Is(Outcome::NotFound(_)) => Ok(Listing::default()),
-            Answer::Is(outcome @ (Outcome::Unauthorized(_) | Outcome::Unaddressable(_))) => Err(outcome),
-            _ => Err(not_now(&format_args!("HTTP {}", status.as_u16()))),
-        }
-    }
-
-    /// Sends one restart call.
-    pub async fn restart(&self, call: &Call) -> Reply {
-        let what = match call {
-            Call::Together { .. } => "/restart?includeTasks=true&onlyFailed=true".to_owned(),
-            Call::One { id: InstanceId { task: None, .. }, .. } => "/restart".to_owned(),
-            Call::One { id: InstanceId { task: Some(task), .. }, .. } => format!("/tasks/{task}/restart"),
-        };
-        let path = match address(call.connector()) {
-            Ok(address) => format!("{address}{what}"),
-            Err(outcome) => return Reply::Done(outcome.of(call)),
-        };
-        match self.send(Method::POST, &path, RESTART_TIMEOUT).await {
-            Ok(response) => self.read_reply(call, response).await,
-            Err(Lost::NotSent(text)) => Reply::Done(Outcome::NotSent(text).of(call)),
-            Err(Lost::Unanswered(text)) => {
-                let text = format!("{text}; Connect may have done it all the same");
-                Reply::Done(Outcome::Unknown(text.into()).of(call))
-            }
-        }
-    }
-
-    /// Sends to the worker that answered last. One that does not accept the
-    /// connection leaves it to the next.
+    /// Sends to the worker that answered last. One that does not accept the connection leaves it to the next.
     async fn send(&self, method: Method, path: &str, timeout: Duration) -> Result<Response, Lost> {
         let count = self.workers.urls.len();
-        let first = self.current.load(Ordering::Relaxed);
+        let first = self.current.get();
         let mut last = String::new();
         for index in (0..count).filter_map(|step| first.checked_add(step)?.checked_rem(count)) {
             let Some(url) = self.workers.urls.get(index) else { continue };
             match self.request(method.clone(), url, path).timeout(timeout).send().await {
                 Ok(response) => {
-                    self.current.store(index, Ordering::Relaxed);
+                    self.current.set(index);
                     return Ok(response);
                 }
                 Err(error) if error.is_connect() || error.is_builder() => {
-                    last = format!("{}: {}", error::shown(url), http::explain(&error));
+                    last = format!("{}: {}", answers::display_url(url), http::explain(&error));
                     tracing::debug!("{last}");
                 }
                 Err(error) => return Err(Lost::Unanswered(http::explain(&error))),
@@ -345,23 +139,92 @@ impl Connect {
         Err(Lost::NotSent(format!("no worker could be reached ({last})").into()))
     }
 
-    async fn read_reply(&self, call: &Call, response: Response) -> Reply {
+    async fn read_reply(&self, call: &Call, response: Response) -> Sent {
         let status = response.status();
         if status == StatusCode::ACCEPTED
-            && let Call::Together { connector, expected } = call
+            && let Call::FailedOf { connector, expected } = call
         {
-            let remembered = Arc::new(BTreeSet::from([Arc::clone(connector)]));
-            return match read_status(response, connector, remembered).await {
-                Ok(listing) => Reply::Done(accepted(expected, &listing)),
-                Err(error) => Reply::Done(Outcome::Unknown(format!("HTTP 202, but {error}").into()).of(call)),
+            return match read_status(response, connector, Known::connector(connector)).await {
+                Ok(listing) => Sent::Done(accepted(expected, &listing)),
+                Err(error) => {
+                    Sent::Done(call.all(&Outcome::Unknown(format!("HTTP 202, but {error}").into())))
+                }
             };
         }
-        let text = read_text(response).await;
-        match error::answer(status, &text) {
-            Answer::Taken if matches!(call, Call::Together { .. }) => Reply::ConnectorOnly,
-            Answer::Taken => Reply::Done(Outcome::Taken.of(call)),
-            Answer::NotNow(text) => Reply::NotNow(text),
-            Answer::Is(outcome) => Reply::Done(outcome.of(call)),
+        match answers::outcome(status, &read_text(response).await) {
+            Outcome::Taken if matches!(call, Call::FailedOf { .. }) => Sent::OldWorker,
+            Outcome::NotNow(text) => Sent::Retry(text),
+            outcome => Sent::Done(call.all(&outcome)),
+        }
+    }
+}
+
+impl Cluster for Connect {
+    async fn listing(&self, known: &Known) -> Result<Listing, Failure> {
+        self.first_listing(known).await
+    }
+
+    async fn status(&self, call: &Call) -> Result<Listing, Sent> {
+        let connector = call.connector();
+        let not_now = |text: &dyn std::fmt::Display| {
+            let text = format!("not sent, because its status could not be read again: {text}");
+            Sent::Retry(text.into())
+        };
+        let done = |outcome: Outcome| Sent::Done(call.all(&outcome));
+        let path = format!("{}/status", address(connector).map_err(done)?);
+        let response = match self.send(Method::GET, &path, self.workers.timeout).await {
+            Ok(response) => response,
+            Err(Lost::NotSent(text)) => return Err(done(Outcome::NotSent(text))),
+            Err(Lost::Unanswered(text)) => return Err(not_now(&text)),
+        };
+        let status = response.status();
+        if status == StatusCode::OK {
+            let listing = read_status(response, connector, Known::connector(connector)).await;
+            return match listing {
+                Ok(listing) if listing.not_understood.is_empty() => Ok(listing),
+                Ok(_) => Err(not_now(&"it cannot be understood")),
+                Err(error) => Err(not_now(&error)),
+            };
+        }
+        match answers::outcome(status, &read_text(response).await) {
+            Outcome::NotFound(_) => Ok(Listing::default()),
+            outcome @ (Outcome::Unauthorized(_) | Outcome::Unaddressable(_)) => Err(done(outcome)),
+            _ => Err(not_now(&format_args!("HTTP {}", status.as_u16()))),
+        }
+    }
+
+    async fn supports_kip_745(&self) -> bool {
+        let Some(url) = self.workers.urls.get(self.current.get()) else { return false };
+        let version = async {
+            let response = self.get(url, "/").await?;
+            Ok(read_text(response).await)
+        };
+        match self.within_timeout(url, version).await {
+            Ok(text) => answers::root_version(&text).is_some_and(|version| understands_kip_745(&version)),
+            Err(failure) => {
+                tracing::debug!("the version of Connect is not known: {failure}");
+                false
+            }
+        }
+    }
+
+    async fn restart(&self, call: &Call) -> Sent {
+        let what = match call {
+            Call::FailedOf { .. } => "/restart?includeTasks=true&onlyFailed=true".to_owned(),
+            Call::One { id: InstanceId { task: None, .. }, .. } => "/restart".to_owned(),
+            Call::One { id: InstanceId { task: Some(task), .. }, .. } => format!("/tasks/{task}/restart"),
+        };
+        let path = match address(call.connector()) {
+            Ok(address) => format!("{address}{what}"),
+            Err(outcome) => return Sent::Done(call.all(&outcome)),
+        };
+        match self.send(Method::POST, &path, RESTART_TIMEOUT).await {
+            Ok(response) => self.read_reply(call, response).await,
+            Err(Lost::NotSent(text)) => Sent::Done(call.all(&Outcome::NotSent(text))),
+            Err(Lost::Unanswered(text)) => {
+                let text = format!("{text}; Connect may have done it all the same");
+                Sent::Done(call.all(&Outcome::Unknown(text.into())))
+            }
         }
     }
 }
@@ -375,17 +238,9 @@ enum Lost {
 }
 
 /// The status of one connector out of an answer that holds nothing else.
-async fn read_status(
-    response: Response,
-    connector: &str,
-    remembered: Remembered,
-) -> Result<Listing, body::BodyError> {
+async fn read_status(response: Response, connector: &str, known: Known) -> Result<Listing, BodyError> {
     let name = connector.to_owned();
-    let read = move |body| {
-        let mut collector = Collector::new(&remembered);
-        wire::read_status(body, &name, &mut collector).map(|()| collector.finish())
-    };
-    read_json(response, LONGEST_BODY, read).await
+    read_json(response, LONGEST_BODY, move |body| wire::read_status(body, &name, &known)).await
 }
 
 /// The path of a connector.
@@ -399,7 +254,7 @@ fn address(connector: &str) -> Result<String, Outcome> {
 /// A 202 is a plan of Connect's: what its body does not show as restarting was
 /// not in it.
 fn accepted(expected: &[InstanceId], listing: &Listing) -> Vec<(InstanceId, Outcome)> {
-    let outcome = |id: &InstanceId| match listing.sighting(id).map(|seen| &seen.state) {
+    let outcome = |id: &InstanceId| match listing.sightings.get(id).map(|seen| &seen.state) {
         Some(State::Restarting | State::Running) => Outcome::Taken,
         Some(other) => Outcome::NotNow(format!("Connect left it {}", other.as_str()).into()),
         None if listing.not_understood.is_empty() => {

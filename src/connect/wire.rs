@@ -11,12 +11,42 @@ use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::decide::cause::{printable, root_cause};
+use crate::decide::cause::root_cause;
+use crate::decide::text::sanitize;
+use crate::decide::ledger::Ledger;
 use crate::decide::model::{Counts, InstanceId, Listing, Sighting, State};
+use crate::decide::text::Interner;
 
-/// The texts that the ledger holds: the names of its connectors, of which every
-/// instance is kept, and the causes, which need not be held twice.
-pub type Remembered = Arc<BTreeSet<Arc<str>>>;
+/// What the ledger holds before a listing is read.
+#[derive(Clone, Debug, Default)]
+pub struct Known(Arc<KnownOf>);
+
+#[derive(Debug, Default)]
+struct KnownOf {
+    /// Every instance of these connectors is kept, not only what is unwell.
+    connectors: BTreeSet<Arc<str>>,
+    /// Causes, which need not be held twice.
+    texts: HashSet<Arc<str>>,
+}
+
+impl Known {
+    /// What this ledger holds.
+    pub fn of(ledger: &Ledger) -> Self {
+        let connectors = ledger.records.iter().map(|record| Arc::clone(&record.id.connector)).collect();
+        let causes = ledger.records.iter().filter_map(|record| record.episode.as_ref()?.cause.clone());
+        Self(Arc::new(KnownOf { connectors, texts: causes.collect() }))
+    }
+
+    /// One connector, and no texts.
+    pub fn connector(name: &str) -> Self {
+        Self(Arc::new(KnownOf { connectors: BTreeSet::from([name.into()]), ..KnownOf::default() }))
+    }
+
+    /// Whether every instance of this connector is kept.
+    pub fn has(&self, connector: &str) -> bool {
+        self.0.connectors.contains(connector)
+    }
+}
 
 /// What `GET /connectors?expand=status` answered.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,8 +63,8 @@ pub enum Document {
 ///
 /// # Errors
 /// When the document is not JSON, or ends too soon.
-pub fn read_document(reader: impl Read, remembered: &BTreeSet<Arc<str>>) -> serde_json::Result<Document> {
-    let mut collector = Collector::new(remembered);
+pub fn read_document(reader: impl Read, known: &Known) -> serde_json::Result<Document> {
+    let mut collector = Collector::new(known);
     let shape = read(reader, DocumentSeed(&mut collector))?;
     Ok(match shape {
         Shape::Names(names) => Document::Names(names),
@@ -43,16 +73,16 @@ pub fn read_document(reader: impl Read, remembered: &BTreeSet<Arc<str>>) -> serd
     })
 }
 
-/// Reads one connector's status: the answer to `GET /connectors/NAME/status`,
-/// and the body of a 202. It has the shape of `expand=status`'s inner object.
+/// Reads one connector's status: the answer to `GET /connectors/NAME/status`, and the body of a 202. It has the shape of
+/// `expand=status`'s inner object.
 ///
 /// # Errors
 /// When the document is not JSON, or ends too soon.
-pub fn read_status(reader: impl Read, name: &str, collector: &mut Collector<'_>) -> serde_json::Result<()> {
-    let keep = collector.remembers(name);
-    let status = read(reader, StatusSeed { keep, interned: &mut collector.interned })?;
+pub fn read_status(reader: impl Read, name: &str, known: &Known) -> serde_json::Result<Listing> {
+    let mut collector = Collector::new(known);
+    let status = read(reader, StatusSeed { keep: known.has(name), texts: &mut collector.texts })?;
     collector.add(name, status);
-    Ok(())
+    Ok(collector.finish())
 }
 
 fn read<'de, R: Read, S: DeserializeSeed<'de>>(reader: R, seed: S) -> serde_json::Result<S::Value> {
@@ -64,107 +94,50 @@ fn read<'de, R: Read, S: DeserializeSeed<'de>>(reader: R, seed: S) -> serde_json
 }
 
 /// Gathers the statuses of connectors into a listing.
-#[derive(Debug)]
-pub struct Collector<'a> {
-    remembered: &'a BTreeSet<Arc<str>>,
+struct Collector<'a> {
+    known: &'a Known,
     listing: Listing,
+    sightings: Vec<Sighting>,
     /// In an outage thousands of tasks share one cause: it is kept once.
-    interned: Interned<'a>,
+    texts: Interner<'a>,
 }
 
 impl<'a> Collector<'a> {
-    /// An empty listing; of a remembered connector every instance is kept.
-    #[must_use]
-    pub fn new(remembered: &'a BTreeSet<Arc<str>>) -> Self {
-        Self {
-            remembered,
-            listing: Listing::default(),
-            interned: Interned { remembered, new: HashSet::new() },
-        }
+    fn new(known: &'a Known) -> Self {
+        let texts = Interner::knowing(&known.0.texts);
+        Self { known, listing: Listing::default(), sightings: Vec::new(), texts }
     }
 
-    /// The listing so far, put in order.
-    #[must_use]
-    pub fn finish(mut self) -> Listing {
-        self.listing.arrange();
-        self.listing
-    }
-
-    /// Counts a connector whose entry could not be understood.
-    pub fn not_understood(&mut self, name: &str, problem: &str) {
-        self.listing.connectors.add(None);
-        self.listing.warnings.push(format!(
-            "connector {}: its status cannot be understood ({problem}); it was left alone",
-            printable(name)
-        ));
-        self.listing.not_understood.insert(name.into());
-    }
-
-    /// Adds one connector's own listing: `None` when it has no status, an error
-    /// when that could not be read.
-    pub fn merge(&mut self, name: &str, status: Result<Option<Listing>, String>) {
-        match status {
-            Ok(None) => {}
-            Ok(Some(one)) => {
-                self.listing.connectors.merge(&one.connectors);
-                self.listing.tasks.merge(&one.tasks);
-                self.listing.sightings.extend(one.sightings);
-                self.listing.no_tasks.extend(one.no_tasks);
-                self.listing.left_alone.extend(one.left_alone);
-                self.listing.not_understood.extend(one.not_understood);
-                self.listing.warnings.extend(one.warnings);
-            }
-            Err(problem) => self.not_understood(name, &problem),
-        }
-    }
-
-    fn remembers(&self, name: &str) -> bool {
-        self.remembered.contains(name)
+    fn finish(self) -> Listing {
+        Listing { sightings: self.sightings.into(), ..self.listing }
     }
 
     fn add(&mut self, name: &str, status: Result<Status, &'static str>) {
         let status = match status {
             Ok(status) if !name.is_empty() => status,
-            Ok(_) => return self.not_understood(name, "its name is empty"),
-            Err(problem) => return self.not_understood(name, problem),
+            Ok(_) => return self.listing.add_not_understood(name, "its name is empty"),
+            Err(problem) => return self.listing.add_not_understood(name, problem),
         };
         let connector: Arc<str> = name.into();
-        let left_alone = status.connector.state.is_left_alone();
+        let paused_or_stopped = status.connector.state.is_paused_or_stopped();
         self.listing.connectors.add(Some(&status.connector.state));
         self.listing.tasks.merge(&status.counts);
-        let remembered = self.remembers(name);
-        if left_alone && remembered {
-            self.listing.left_alone.insert(Arc::clone(&connector));
+        let known = self.known.has(name);
+        if paused_or_stopped && known {
+            self.listing.paused_or_stopped.insert(Arc::clone(&connector));
         }
         if status.connector.state == State::Running && status.counts.total == 0 {
-            self.listing.no_tasks.push(Arc::clone(&connector));
+            self.listing.no_tasks.insert(Arc::clone(&connector));
         }
-        let own = (remembered || status.connector.state.is_unwell()).then_some((None, status.connector));
+        let own = (known || status.connector.state.is_unwell()).then_some((None, status.connector));
         let kept = own.into_iter().chain(status.tasks.into_iter().map(|(id, part)| (Some(id), part)));
-        self.listing.sightings.extend(kept.map(|(task, part)| Sighting {
+        self.sightings.extend(kept.map(|(task, part)| Sighting {
             id: InstanceId { connector: Arc::clone(&connector), task },
             state: part.state,
-            left_alone,
+            paused_or_stopped,
             cause: part.cause,
             worker: part.worker,
         }));
-    }
-}
-
-#[derive(Debug)]
-struct Interned<'a> {
-    remembered: &'a BTreeSet<Arc<str>>,
-    new: HashSet<Arc<str>>,
-}
-
-impl Interned<'_> {
-    fn get(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.remembered.get(text).or_else(|| self.new.get(text)) {
-            return Arc::clone(known);
-        }
-        let new: Arc<str> = text.into();
-        self.new.insert(Arc::clone(&new));
-        new
     }
 }
 
@@ -246,8 +219,8 @@ impl<'de> Visitor<'de> for DocumentSeed<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
         let (mut entries, mut statuses) = (0_u64, 0_u64);
         while let Some(name) = map.next_key::<String>()? {
-            let keep = self.0.remembers(&name);
-            let entry = map.next_value_seed(EntrySeed { keep, interned: &mut self.0.interned })?;
+            let keep = self.0.known.has(&name);
+            let entry = map.next_value_seed(EntrySeed { keep, texts: &mut self.0.texts })?;
             entries = entries.saturating_add(1);
             statuses = statuses.saturating_add(u64::from(entry.is_some()));
             self.0.add(&name, entry.unwrap_or(Err("it has no status")));
@@ -268,7 +241,7 @@ impl<'de> Visitor<'de> for DocumentSeed<'_, '_> {
 /// when it has none.
 struct EntrySeed<'a, 'r> {
     keep: bool,
-    interned: &'a mut Interned<'r>,
+    texts: &'a mut Interner<'r>,
 }
 
 type Understood = Result<Status, &'static str>;
@@ -284,7 +257,7 @@ impl<'de> Visitor<'de> for EntrySeed<'_, '_> {
         let mut status = None;
         while let Some(key) = map.next_key::<String>()? {
             if key == "status" {
-                let seed = StatusSeed { keep: self.keep, interned: self.interned };
+                let seed = StatusSeed { keep: self.keep, texts: self.texts };
                 status = Some(map.next_value_seed(seed)?);
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -298,7 +271,7 @@ impl<'de> Visitor<'de> for EntrySeed<'_, '_> {
 /// A connector's status: its own part and its tasks.
 struct StatusSeed<'a, 'r> {
     keep: bool,
-    interned: &'a mut Interned<'r>,
+    texts: &'a mut Interner<'r>,
 }
 
 seed!(StatusSeed<'_, '_> -> Understood);
@@ -314,12 +287,12 @@ impl<'de> Visitor<'de> for StatusSeed<'_, '_> {
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "connector" => {
-                    let seed = PartSeed { keep: self.keep, interned: self.interned };
+                    let seed = PartSeed { keep: self.keep, texts: self.texts };
                     let (_, part) = map.next_value_seed(seed)?;
                     connector = part.ok_or("it has no connector state");
                 }
                 "tasks" => {
-                    tasks = map.next_value_seed(TasksSeed { keep: self.keep, interned: self.interned })?;
+                    tasks = map.next_value_seed(TasksSeed { keep: self.keep, texts: self.texts })?;
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -334,7 +307,7 @@ impl<'de> Visitor<'de> for StatusSeed<'_, '_> {
 /// The tasks: all are counted, those that are well are kept only on demand.
 struct TasksSeed<'a, 'r> {
     keep: bool,
-    interned: &'a mut Interned<'r>,
+    texts: &'a mut Interner<'r>,
 }
 
 type Tasks = Result<(Counts, Vec<(u32, Part)>), &'static str>;
@@ -351,8 +324,8 @@ impl<'de> Visitor<'de> for TasksSeed<'_, '_> {
         let mut kept = Vec::new();
         let mut ids = Vec::new();
         let mut problem = None;
-        let (keep, interned) = (self.keep, self.interned);
-        while let Some((id, part)) = seq.next_element_seed(PartSeed { keep, interned: &mut *interned })? {
+        let (keep, texts) = (self.keep, self.texts);
+        while let Some((id, part)) = seq.next_element_seed(PartSeed { keep, texts: &mut *texts })? {
             let (Some(id), Some(part)) = (id, part) else {
                 problem = Some("a task has no number or no state");
                 continue;
@@ -375,7 +348,7 @@ impl<'de> Visitor<'de> for TasksSeed<'_, '_> {
 /// The status of one instance: its number if it is a task, and the rest.
 struct PartSeed<'a, 'r> {
     keep: bool,
-    interned: &'a mut Interned<'r>,
+    texts: &'a mut Interner<'r>,
 }
 
 type NumberedPart = (Option<u32>, Option<Part>);
@@ -388,7 +361,7 @@ impl<'de> Visitor<'de> for PartSeed<'_, '_> {
         anything(f)
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NumberedPart, A::Error> {
-        let Self { keep, interned } = self;
+        let Self { keep, texts } = self;
         let (mut id, mut state, mut cause, mut worker) = (None, None, None, None);
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
@@ -396,7 +369,7 @@ impl<'de> Visitor<'de> for PartSeed<'_, '_> {
                 "state" => state = map.next_value_seed(TextSeed(State::parse))?,
                 "trace" => cause = map.next_value_seed(TextSeed(root_cause))?.flatten(),
                 "worker_id" => {
-                    worker = map.next_value_seed(TextSeed(|text: &str| interned.get(&printable(text))))?;
+                    worker = map.next_value_seed(TextSeed(|text: &str| texts.get(&sanitize(text))))?;
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -404,7 +377,7 @@ impl<'de> Visitor<'de> for PartSeed<'_, '_> {
             }
         }
         let part = state.map(|state| {
-            let cause = cause.filter(|_| keep || state.is_unwell()).map(|text| interned.get(&text));
+            let cause = cause.filter(|_| keep || state.is_unwell()).map(|text| texts.get(&text));
             Part { state, cause, worker }
         });
         Ok((id, part))

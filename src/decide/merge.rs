@@ -1,7 +1,8 @@
 //! Two ledgers that grew from one: what this run made of it, and what somebody
 //! else wrote meanwhile (another run, a reset). For a state without a lock.
 
-use super::ledger::{Ledger, Record};
+use super::ledger::Ledger;
+use super::record::Record;
 
 impl Ledger {
     /// This ledger and `theirs`, both grown from `base`, as one. For each record:
@@ -14,22 +15,17 @@ impl Ledger {
     ///
     /// So an attempt that somebody charged is forgotten only where a person or
     /// the end of its episode forgets it.
-    #[must_use]
-    pub fn merge(mut self, base: &Self, theirs: &Self) -> Self {
-        self.run = self.run.max(theirs.run);
-        let of_ours = self.records.keys().cloned();
-        let ids: std::collections::BTreeSet<_> = of_ours.chain(theirs.records.keys().cloned()).collect();
-        for id in ids {
-            let (before, their) = (base.records.get(&id), theirs.records.get(&id));
-            match pick(before, self.records.get(&id), their) {
-                Pick::Ours => {}
-                Pick::Theirs => match their {
-                    Some(record) => drop(self.records.insert(id, record.clone())),
-                    None => drop(self.records.remove(&id)),
-                },
+    pub fn merge(self, base: &Self, theirs: &Self) -> Self {
+        let theirs_only = theirs.records.iter().filter(|record| !self.records.has(&record.id));
+        let ids = self.records.iter().chain(theirs_only).map(|record| record.id.clone());
+        let merged = ids.filter_map(|id| {
+            let (before, ours, theirs) = (base.records.get(&id), self.records.get(&id), theirs.records.get(&id));
+            match pick(before, ours, theirs) {
+                Pick::Ours => ours.cloned(),
+                Pick::Theirs => theirs.cloned(),
             }
-        }
-        self
+        });
+        Self { run: self.run.max(theirs.run), records: merged.collect() }
     }
 }
 
@@ -54,14 +50,15 @@ fn pick(before: Option<&Record>, ours: Option<&Record>, theirs: Option<&Record>)
 }
 
 fn attempts(record: Option<&Record>) -> u32 {
-    record.and_then(|record| record.episode.as_ref()).map_or(0, |episode| episode.attempts)
+    record.map_or(0, Record::attempts)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::ledger::{Episode, Streak};
-    use crate::decide::model::{InstanceId, Timestamp};
+    use crate::decide::model::InstanceId;
+    use crate::decide::record::{Episode, Streak};
+    use crate::decide::time::Timestamp;
     use proptest::prelude::*;
 
     /// `a2` is a record of the instance `a` with two attempts, `a2h` one that is
@@ -71,7 +68,7 @@ mod tests {
             let attempts = word[1..2].parse().unwrap();
             let healthy = word.ends_with('h').then_some(Streak { runs: 1, since: Timestamp::from_millis(9) });
             let episode = Episode { attempts, healthy, ..Episode::starting(1, Timestamp::default()) };
-            (InstanceId::connector(&word[..1]), Record { episode: Some(episode), ..Record::default() })
+            Record { episode: Some(episode), ..Record::new(InstanceId::connector(&word[..1])) }
         });
         Ledger { run, records: records.collect() }
     }
@@ -132,7 +129,8 @@ mod tests {
             base in any_ledger(), ours in any_ledger(), theirs in any_ledger()
         ) {
             let merged = ours.clone().merge(&base, &theirs);
-            for (id, record) in &theirs.records {
+            for record in &theirs.records {
+                let id = &record.id;
                 let (before, now) = (attempts(base.records.get(id)), attempts(merged.records.get(id)));
                 let charged = attempts(Some(record)) > before;
                 prop_assert!(!charged || now >= attempts(Some(record)), "{id}");

@@ -4,14 +4,24 @@
 //! as a value. No clock, network, file, environment, logging or async here, and
 //! no other folder of this program; `tests/it/tidy.rs` holds it to that.
 
+pub mod action;
+pub mod calls;
 pub mod cause;
+pub mod event;
 pub mod ledger;
 mod merge;
 pub mod model;
 pub mod outcome;
 pub mod plan;
 pub mod policy;
+pub mod record;
+pub mod row;
+pub mod secrets;
 pub mod select;
+mod settle;
+pub mod table;
+pub mod text;
+pub mod time;
 
 #[cfg(test)]
 mod tests;

@@ -4,20 +4,20 @@
 
 use std::time::Duration;
 
-use super::ledger::{Attempt, Episode, Streak};
-use super::model::Timestamp;
+use super::record::{Attempt, Episode, Streak};
+use super::time::Timestamp;
 
-/// Forgiveness takes at least this many healthy runs (or steps of the clock),
-/// so that one good sighting never ends an episode.
+/// Forgiveness takes at least this many healthy runs (or steps of the clock), so that one good sighting never ends an
+/// episode.
 const LEAST_HEALTHY: u64 = 2;
-/// ... and at most this many runs: a day of runs every five minutes.
+/// Forgiveness takes at most this many runs: a day of runs every five minutes.
 const MOST_HEALTHY_RUNS: u64 = 288;
-/// ... and at most this long by the clock.
+/// Forgiveness takes at most this long where the back-off counts the clock.
 const MOST_HEALTHY_TIME: Duration = Duration::from_secs(24 * 60 * 60);
-/// What is absent from the listing is remembered for at least this many runs:
-/// an hour of runs every five minutes (a rebalance takes five by default).
+/// What is absent from the listing is remembered for at least this many runs: an hour of runs every five minutes (a
+/// rebalance takes five minutes by default).
 const LEAST_ABSENT_RUNS: u64 = 12;
-/// ... or this long by the clock.
+/// What is absent is remembered for at least this long where the back-off counts the clock.
 const LEAST_ABSENT_TIME: Duration = Duration::from_secs(60 * 60);
 
 /// The settings that decide about restarts.
@@ -66,32 +66,27 @@ pub enum Wait {
     Time(Duration),
 }
 
-/// When an instance that is failed may be restarted.
+/// When something comes next: in so many runs, or at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Due {
-    /// In the present run.
-    Now,
-    /// So many runs after the present one.
-    InRuns(u64),
+pub enum Next {
+    /// So many runs from the present one; 0 is the present one.
+    Runs(u64),
     /// At the first run from this moment on.
     At(Timestamp),
 }
 
 impl Policy {
     /// The restarts that an episode may have; `None` is without limit.
-    #[must_use]
     pub fn limit(&self) -> Option<u32> {
         self.max_restart.filter(|_| self.backoff)
     }
 
     /// Whether an episode with so many attempts gets no more.
-    #[must_use]
     pub fn gives_up(&self, attempts: u32) -> bool {
         self.limit().is_some_and(|limit| attempts >= limit)
     }
 
     /// The wait after the n-th attempt: ratio to the power of n, in runs or steps.
-    #[must_use]
     pub fn wait(&self, attempts: u32) -> Wait {
         let factor = if self.backoff { self.ratio.saturating_pow(attempts) } else { 1 };
         match self.pace {
@@ -102,38 +97,39 @@ impl Policy {
         }
     }
 
-    /// When the next attempt of this episode is due, seen from the run number
-    /// `run` at the moment `now`.
-    #[must_use]
-    pub fn due(&self, episode: &Episode, run: u64, now: Timestamp) -> Due {
-        let Some(last) = &episode.last_attempt else { return Due::Now };
+    /// When the next attempt of this episode is due, seen from the run number `run` at the moment `now`.
+    pub fn due(&self, episode: &Episode, run: u64, now: Timestamp) -> Next {
+        let Some(last) = &episode.last_attempt else { return Next::Runs(0) };
+        let settled = self.settled(last);
         match self.after(last, episode.attempts, run, now) {
-            Due::InRuns(runs) => Due::InRuns(runs),
-            Due::At(moment) => Due::At(moment.max(self.settled(last))),
-            Due::Now if now < self.settled(last) => Due::At(self.settled(last)),
-            Due::Now => Due::Now,
+            Next::Runs(0) if now < settled => Next::At(settled),
+            Next::At(moment) => Next::At(moment.max(settled)),
+            runs => runs,
         }
     }
 
-    fn after(&self, last: &Attempt, attempts: u32, run: u64, now: Timestamp) -> Due {
+    fn after(&self, last: &Attempt, attempts: u32, run: u64, now: Timestamp) -> Next {
         match self.wait(attempts) {
-            Wait::Runs(runs) => match last.run.saturating_add(runs).saturating_sub(run) {
-                0 => Due::Now,
-                left => Due::InRuns(left),
-            },
+            Wait::Runs(runs) => Next::Runs(last.run.saturating_add(runs).saturating_sub(run)),
             Wait::Time(wait) => {
                 let moment = last.at.plus(wait);
-                if now.plus(self.tolerance()) >= moment { Due::Now } else { Due::At(moment) }
+                let soon = now.plus(tolerance(self.step())) >= moment;
+                if soon { Next::Runs(0) } else { Next::At(moment) }
             }
         }
     }
 
-    /// Cron starts a run a little early or late: a tenth of a step counts as due.
-    fn tolerance(&self) -> Duration {
+    /// The unit of a wait by the clock; zero where the back-off counts runs.
+    fn step(&self) -> Duration {
         match self.pace {
             Pace::Runs { .. } => Duration::ZERO,
-            Pace::Clock { step, .. } => step.checked_div(10).unwrap_or_default(),
+            Pace::Clock { step, .. } => step,
         }
+    }
+
+    /// Whether an instance that was in transition for so many runs counts as failed.
+    pub fn is_stuck(&self, runs: u64) -> bool {
+        self.stuck_after.is_some_and(|limit| runs >= limit)
     }
 
     fn settled(&self, last: &Attempt) -> Timestamp {
@@ -141,33 +137,39 @@ impl Policy {
     }
 
     /// How long an instance must be seen healthy for its episode to end.
-    #[must_use]
     pub fn forgiveness(&self, attempts: u32) -> Wait {
-        match (self.wait(attempts), self.pace) {
-            (Wait::Time(wait), Pace::Clock { step, .. }) => {
-                Wait::Time(wait.max(times(step, LEAST_HEALTHY)).min(MOST_HEALTHY_TIME))
+        match self.wait(attempts) {
+            Wait::Runs(runs) => Wait::Runs(runs.clamp(LEAST_HEALTHY, MOST_HEALTHY_RUNS)),
+            Wait::Time(wait) => {
+                Wait::Time(wait.max(times(self.step(), LEAST_HEALTHY)).min(MOST_HEALTHY_TIME))
             }
-            (Wait::Time(wait), Pace::Runs { .. }) => Wait::Time(wait.min(MOST_HEALTHY_TIME)),
-            (Wait::Runs(runs), _) => Wait::Runs(runs.clamp(LEAST_HEALTHY, MOST_HEALTHY_RUNS)),
         }
     }
 
     /// Whether an episode is over that has been healthy for this long.
-    #[must_use]
     pub fn forgives(&self, attempts: u32, healthy: &Streak, now: Timestamp) -> bool {
-        healthy.reaches(self.forgiveness(attempts), now)
+        reaches(healthy, self.forgiveness(attempts), now)
     }
 
     /// Whether an instance has been absent for so long that it is forgotten.
-    #[must_use]
     pub fn forgets(&self, attempts: u32, absent: &Streak, now: Timestamp) -> bool {
-        absent.reaches(
-            match self.forgiveness(attempts) {
-                Wait::Runs(runs) => Wait::Runs(runs.max(LEAST_ABSENT_RUNS)),
-                Wait::Time(time) => Wait::Time(time.max(LEAST_ABSENT_TIME)),
-            },
-            now,
-        )
+        let wait = match self.forgiveness(attempts) {
+            Wait::Runs(runs) => Wait::Runs(runs.max(LEAST_ABSENT_RUNS)),
+            Wait::Time(time) => Wait::Time(time.max(LEAST_ABSENT_TIME)),
+        };
+        reaches(absent, wait, now)
+    }
+}
+
+/// Cron starts a run a little early or late: a tenth of a step early counts as due.
+pub fn tolerance(step: Duration) -> Duration {
+    step.checked_div(10).unwrap_or_default()
+}
+
+fn reaches(streak: &Streak, wait: Wait, now: Timestamp) -> bool {
+    match wait {
+        Wait::Runs(runs) => streak.runs >= runs,
+        Wait::Time(time) => now.since(streak.since) >= time,
     }
 }
 
@@ -212,7 +214,7 @@ pub(crate) mod tests {
         let mut episode = episode(0, 0, Timestamp::default());
         for run in 0..200 {
             if !policy.gives_up(episode.attempts)
-                && policy.due(&episode, run, Timestamp::default()) == Due::Now
+                && policy.due(&episode, run, Timestamp::default()) == Next::Runs(0)
             {
                 runs.push(run);
                 episode.attempts += 1;
@@ -226,7 +228,7 @@ pub(crate) mod tests {
     #[test]
     fn with_ratio_1_every_run_is_due() {
         let policy = Policy { ratio: 1, ..doubling() };
-        assert_eq!(policy.due(&episode(6, 10, Timestamp::default()), 11, Timestamp::default()), Due::Now);
+        assert_eq!(policy.due(&episode(6, 10, Timestamp::default()), 11, Timestamp::default()), Next::Runs(0));
         assert_eq!(policy.forgiveness(6), Wait::Runs(2));
     }
 
@@ -234,9 +236,9 @@ pub(crate) mod tests {
     fn without_back_off_there_is_no_limit() {
         let policy = Policy { backoff: false, ..doubling() };
         assert_eq!(policy.limit(), None);
-        assert_eq!(policy.due(&episode(900, 10, Timestamp::default()), 11, Timestamp::default()), Due::Now);
+        assert_eq!(policy.due(&episode(900, 10, Timestamp::default()), 11, Timestamp::default()), Next::Runs(0));
         let clock = Policy { backoff: false, ..by_clock() };
-        assert_eq!(clock.due(&episode(900, 10, Timestamp::default()), 10, Timestamp::default()), Due::Now);
+        assert_eq!(clock.due(&episode(900, 10, Timestamp::default()), 10, Timestamp::default()), Next::Runs(0));
         assert_eq!(clock.forgiveness(3), Wait::Time(10 * MINUTE));
     }
 
@@ -245,8 +247,8 @@ pub(crate) mod tests {
         let policy = by_clock();
         let at = Timestamp::from_millis(1_000_000);
         let first = episode(1, 1, at);
-        assert_eq!(policy.due(&first, 9, at.plus(9 * MINUTE)), Due::At(at.plus(10 * MINUTE)));
-        assert_eq!(policy.due(&first, 9, at.plus(9 * MINUTE + MINUTE / 2)), Due::Now);
+        assert_eq!(policy.due(&first, 9, at.plus(9 * MINUTE)), Next::At(at.plus(10 * MINUTE)));
+        assert_eq!(policy.due(&first, 9, at.plus(9 * MINUTE + MINUTE / 2)), Next::Runs(0));
     }
 
     #[test]
@@ -255,9 +257,9 @@ pub(crate) mod tests {
         let at = Timestamp::from_millis(1_000_000);
         let mut first = episode(1, 1, at);
         first.last_attempt = Some(Attempt { run: 1, at, answered: at.plus(MINUTE) });
-        assert_eq!(policy.due(&first, 2, at.plus(MINUTE)), Due::At(at.plus(MINUTE + MINUTE / 2)));
-        assert_eq!(policy.due(&first, 2, at.plus(MINUTE + MINUTE / 2)), Due::Now);
-        assert_eq!(policy.due(&first, 1, at.plus(5 * MINUTE)), Due::InRuns(1));
+        assert_eq!(policy.due(&first, 2, at.plus(MINUTE)), Next::At(at.plus(MINUTE + MINUTE / 2)));
+        assert_eq!(policy.due(&first, 2, at.plus(MINUTE + MINUTE / 2)), Next::Runs(0));
+        assert_eq!(policy.due(&first, 1, at.plus(5 * MINUTE)), Next::Runs(1));
     }
 
     #[test]

@@ -10,12 +10,16 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::ledger::Ledger;
-use super::model::{InstanceId, Listing, Sighting, State, Timestamp};
-use super::outcome::{Next, Outcome, Outcomes, Row, View};
-use super::plan::{Action, Call, Plan};
+use super::action::Action;
+use super::calls::Call;
+use super::model::{InstanceId, Listing, Sighting, State};
+use super::outcome::Outcome;
+use super::plan::{Plan, Rules, plan};
 use super::policy::tests::doubling;
-use super::policy::{Pace, Policy};
+use super::policy::{Next, Pace, Policy};
+use super::row::{Row, View};
 use super::select::Filter;
+use super::time::Timestamp;
 
 /// A cluster as it is, and guardian's memory of it.
 struct World {

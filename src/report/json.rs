@@ -8,72 +8,24 @@ use std::io::{self, Write};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::Report;
-use crate::decide::cause::printable;
-use crate::decide::model::{Counts, InstanceId, State, Timestamp};
-use crate::decide::outcome::{Next, Row};
+use super::{About, RunReport};
+use crate::decide::text::sanitize;
+use crate::decide::model::{Counts, InstanceId, State};
 use crate::decide::plan::Plan;
+use crate::decide::policy::Next;
+use crate::decide::row::Row;
+use crate::decide::time::Timestamp;
 use crate::exit::Failure;
 
 const SCHEMA: u8 = 1;
 
-/// Writes the document of `run` or `status`. Instances are written one by one:
-/// in a big outage the document is larger than all that is remembered.
-///
-/// # Errors
-/// Those of the writer.
-pub fn write(report: &Report<'_>, writer: impl Write) -> io::Result<()> {
-    finish(writer, &Document(report))
-}
-
-/// Writes the document of a command that failed before it had anything to say:
-/// the keys of `run`, with nothing in them.
-///
-/// # Errors
-/// Those of the writer.
-pub fn write_failure(command: Option<&str>, failure: &Failure, writer: impl Write) -> io::Result<()> {
-    #[derive(Serialize)]
-    struct Failed<'a> {
-        schema: u8,
-        command: Option<&'a str>,
-        ok: bool,
-        dry_run: Option<bool>,
-        cluster: Option<&'a str>,
-        url: Option<&'a str>,
-        run: Option<u64>,
-        started_at: Option<Time>,
-        duration_ms: Option<u64>,
-        connectors: Option<CountsKey<'a>>,
-        tasks: Option<CountsKey<'a>>,
-        instances: [(); 0],
-        summary: Option<SummaryKey<'a>>,
-        warnings: [(); 0],
-        error: ErrorKey<'a>,
-    }
-    let document = Failed {
-        schema: SCHEMA,
-        command,
-        ok: false,
-        dry_run: None,
-        cluster: None,
-        url: None,
-        run: None,
-        started_at: None,
-        duration_ms: None,
-        connectors: None,
-        tasks: None,
-        instances: [],
-        summary: None,
-        warnings: [],
-        error: failure.into(),
-    };
-    finish(writer, &document)
+/// Writes the document of `run` or `status`, or of a command that failed before it had anything to say. Instances are
+/// written one by one: in a big outage the document is larger than all that is remembered.
+pub fn write(report: &RunReport, writer: impl Write) -> io::Result<()> {
+    finish(writer, report)
 }
 
 /// Writes the document of `reset`.
-///
-/// # Errors
-/// Those of the writer.
 pub fn write_reset(
     cluster: &str,
     state: &str,
@@ -97,7 +49,7 @@ pub fn write_reset(
         error: Option<ErrorKey<'a>>,
     }
     let forgotten =
-        forgotten.iter().map(|id| Forgotten { connector: printable(&id.connector), task: id.task }).collect();
+        forgotten.iter().map(|id| Forgotten { connector: sanitize(&id.connector), task: id.task }).collect();
     let error = failure.map(ErrorKey::from);
     finish(
         writer,
@@ -112,31 +64,30 @@ pub(crate) fn finish(mut writer: impl Write, document: &impl Serialize) -> io::R
     buffered.flush()
 }
 
-struct Document<'a>(&'a Report<'a>);
-
-impl Serialize for Document<'_> {
+impl Serialize for RunReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let report = self.0;
+        let about = self.about.as_ref();
+        let counts = self.plan.as_ref().and_then(|plan| plan.counts.as_ref());
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("schema", &SCHEMA)?;
-        map.serialize_entry("command", report.command)?;
-        map.serialize_entry("ok", &report.failure.is_none())?;
-        map.serialize_entry("dry_run", &report.dry_run)?;
-        map.serialize_entry("cluster", report.cluster)?;
-        map.serialize_entry("url", &report.url)?;
-        if let Some(state) = report.state {
+        map.serialize_entry("command", &self.command)?;
+        map.serialize_entry("ok", &self.failure.is_none())?;
+        map.serialize_entry("dry_run", &about.map(|about| about.dry_run))?;
+        map.serialize_entry("cluster", &about.map(|about| &about.cluster))?;
+        map.serialize_entry("url", &about.map(|about| &about.url))?;
+        if let Some(state) = about.and_then(|about| about.state.as_ref()) {
             map.serialize_entry("state", state)?;
         }
-        map.serialize_entry("run", &report.run)?;
-        map.serialize_entry("started_at", &Time(report.started_at))?;
-        map.serialize_entry("duration_ms", &u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX))?;
-        map.serialize_entry("connectors", &report.counts.map(|(connectors, _)| CountsKey(connectors)))?;
-        map.serialize_entry("tasks", &report.counts.map(|(_, tasks)| CountsKey(tasks)))?;
-        map.serialize_entry("instances", &Instances(report))?;
-        map.serialize_entry("summary", &report.plan.map(SummaryKey))?;
-        let warnings: Vec<&String> = report.warnings().collect();
-        map.serialize_entry("warnings", &warnings)?;
-        map.serialize_entry("error", &report.failure.map(ErrorKey::from))?;
+        map.serialize_entry("run", &self.run())?;
+        map.serialize_entry("started_at", &about.map(|about| Time(about.started_at)))?;
+        let millis = |about: &About| u64::try_from(about.duration.as_millis()).unwrap_or(u64::MAX);
+        map.serialize_entry("duration_ms", &about.map(millis))?;
+        map.serialize_entry("connectors", &counts.map(|(connectors, _)| CountsKey(connectors)))?;
+        map.serialize_entry("tasks", &counts.map(|(_, tasks)| CountsKey(tasks)))?;
+        map.serialize_entry("instances", &Instances(self))?;
+        map.serialize_entry("summary", &self.plan.as_ref().map(SummaryKey))?;
+        map.serialize_entry("warnings", &Vec::from_iter(self.warnings()))?;
+        map.serialize_entry("error", &self.failure.as_ref().map(ErrorKey::from))?;
         map.end()
     }
 }
@@ -161,11 +112,13 @@ struct SummaryKey<'a>(&'a Plan);
 
 impl Serialize for SummaryKey<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.summary().into_iter().map(|(action, count)| (action.as_str(), count)))
+        let summary = self.0.summary().into_iter().map(|(action, count)| (action.as_str(), count));
+        // A key of the document, though nothing can be held yet.
+        serializer.collect_map(summary.chain(std::iter::once(("held", 0))))
     }
 }
 
-struct Instances<'a>(&'a Report<'a>);
+struct Instances<'a>(&'a RunReport);
 
 impl Serialize for Instances<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -179,7 +132,7 @@ impl Serialize for Instance<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Row { line, attempts, limit, first_failed_at, last_attempt_at, next, forgiven } = &self.0;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("connector", &printable(&line.id.connector))?;
+        map.serialize_entry("connector", &sanitize(&line.id.connector))?;
         map.serialize_entry("task", &line.id.task)?;
         map.serialize_entry("state", &line.state.as_ref().map(State::as_str))?;
         map.serialize_entry("action", line.action.as_str())?;
@@ -215,12 +168,12 @@ impl Serialize for NextKey {
 #[derive(Serialize)]
 pub(crate) struct ErrorKey<'a> {
     kind: &'static str,
-    message: &'a str,
+    message: String,
     hint: Option<&'a str>,
 }
 
 impl<'a> From<&'a Failure> for ErrorKey<'a> {
     fn from(failure: &'a Failure) -> Self {
-        Self { kind: failure.kind.as_str(), message: &failure.message, hint: failure.hint.as_deref() }
+        Self { kind: failure.kind.as_str(), message: failure.message(), hint: failure.hint.as_deref() }
     }
 }

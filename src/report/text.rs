@@ -7,11 +7,14 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
-use super::Report;
-use crate::decide::cause::printable;
-use crate::decide::model::{Counts, Timestamp};
-use crate::decide::outcome::{Next, Row};
-use crate::decide::plan::{Action, Plan};
+use super::{About, RunReport};
+use crate::decide::action::Action;
+use crate::decide::text::sanitize;
+use crate::decide::model::Counts;
+use crate::decide::plan::Plan;
+use crate::decide::policy::Next;
+use crate::decide::row::{Row, View};
+use crate::decide::time::Timestamp;
 
 /// Two screenfuls; the JSON has all.
 const MOST_ROWS: usize = 40;
@@ -25,33 +28,31 @@ const YELLOW: Style = AnsiColor::Yellow.on_default();
 const GREEN: Style = AnsiColor::Green.on_default();
 const DIM: Style = Style::new().dimmed();
 
-/// The report as text. `width` is the terminal's; without one nothing is cut.
-/// Empty when nothing was found out: then the log tells why.
-#[must_use]
-pub fn render(report: &Report<'_>, width: Option<usize>) -> String {
-    let Some(plan) = report.plan else { return String::new() };
+/// The report as text. `width` is the terminal's; without one nothing is cut. Empty when nothing was found out: then the
+/// log tells why.
+pub fn render(report: &RunReport, width: Option<usize>) -> String {
+    let (Some(about), Some(plan)) = (&report.about, &report.plan) else { return String::new() };
     let mut text = String::new();
-    if report.repeated {
-        let _ = write!(text, "{DIM}{}{DIM:#}{GAP}", report.started_at);
+    if about.repeated {
+        let _ = write!(text, "{DIM}{}{DIM:#}{GAP}", about.started_at);
     }
-    let counts = report.counts;
-    if let Some((connectors, tasks)) = counts
-        && is_healthy(report, plan)
+    if let Some((connectors, tasks)) = &plan.counts
+        && is_healthy(report, about, plan)
     {
-        healthy(&mut text, report.cluster, connectors, tasks);
+        healthy(&mut text, &about.cluster, connectors, tasks);
         return text;
     }
-    header(&mut text, report, counts);
+    header(&mut text, report, about, plan);
     let rows = report.rows_for_a_reader();
     if !rows.is_empty() {
         text.push('\n');
-        table(&mut text, &rows, report.started_at, width);
+        table(&mut text, &rows, about.started_at, width);
     }
     for warning in report.warnings() {
-        let _ = writeln!(text, "{YELLOW}warning:{YELLOW:#} {}", printable(warning));
+        let _ = writeln!(text, "{YELLOW}warning:{YELLOW:#} {}", sanitize(warning));
     }
-    let _ =
-        writeln!(text, "\n{}", if counts.is_some() { summary(plan, report.dry_run) } else { unread(plan) });
+    let end = if plan.counts.is_some() { summary(plan, about.dry_run) } else { unread(plan) };
+    let _ = writeln!(text, "\n{end}");
     text
 }
 
@@ -63,11 +64,11 @@ fn unread(plan: &Plan) -> String {
     }
 }
 
-fn is_healthy(report: &Report<'_>, plan: &Plan) -> bool {
+fn is_healthy(report: &RunReport, about: &About, plan: &Plan) -> bool {
     plan.lines.is_empty()
         && report.warnings().next().is_none()
         && report.failure.is_none()
-        && report.state.is_none()
+        && about.state.is_none()
 }
 
 fn healthy(text: &mut String, cluster: &str, connectors: &Counts, tasks: &Counts) {
@@ -76,33 +77,31 @@ fn healthy(text: &mut String, cluster: &str, connectors: &Counts, tasks: &Counts
     let _ = writeln!(
         text,
         "{}: {GREEN}nothing failed{GREEN:#}: {}{aside}, {}",
-        printable(cluster),
+        sanitize(cluster),
         number(connectors.total, "connector"),
         number(tasks.total, "task")
     );
 }
 
-fn header(text: &mut String, report: &Report<'_>, counts: Option<(&Counts, &Counts)>) {
-    let _ = write!(text, "{BOLD}{}{BOLD:#}", printable(report.cluster));
-    if let Some(url) = report.url.filter(|url| !url.is_empty()) {
-        let _ = write!(text, "{GAP}{}", printable(url));
+fn header(text: &mut String, report: &RunReport, about: &About, plan: &Plan) {
+    let _ = write!(text, "{BOLD}{}{BOLD:#}", sanitize(&about.cluster));
+    if !about.url.is_empty() {
+        let _ = write!(text, "{GAP}{}", sanitize(&about.url));
     }
-    match report.run {
-        Some(run) if report.command == "run" => {
-            let _ = write!(text, "{GAP}run {run}");
-        }
-        _ => {
-            let _ = write!(text, "{GAP}after run {}", report.ledger.run);
-        }
-    }
-    if report.dry_run {
+    let _ = match report.view {
+        Some(View::Run(run)) => write!(text, "{GAP}run {run}"),
+        Some(View::Before(next)) => write!(text, "{GAP}after run {}", next.saturating_sub(1)),
+        Some(View::After(run)) => write!(text, "{GAP}after run {run}"),
+        None => Ok(()),
+    };
+    if about.dry_run {
         text.push_str("  dry run: nothing is sent or written");
     }
     text.push('\n');
-    if let Some(state) = report.state {
-        let _ = writeln!(text, "state {}", printable(state));
+    if let Some(state) = &about.state {
+        let _ = writeln!(text, "state {}", sanitize(state));
     }
-    if let Some((connectors, tasks)) = counts {
+    if let Some((connectors, tasks)) = &plan.counts {
         let _ = writeln!(text, "{}\n{}", counted("connector", connectors), counted("task", tasks));
     }
 }
@@ -188,15 +187,15 @@ fn cells(row: &Row<'_>, now: Timestamp) -> [String; 7] {
         (_, Some(limit)) => format!("{}/{limit}", row.attempts),
         (_, None) => row.attempts.to_string(),
     };
-    let cause = line.cause.as_deref().map(printable);
+    let cause = line.cause.as_deref().map(sanitize);
     let why = match (line.error.as_deref(), cause) {
-        (Some(error), Some(cause)) => format!("{} | {cause}", printable(error)),
-        (Some(error), None) => printable(error).into_owned(),
+        (Some(error), Some(cause)) => format!("{} | {cause}", sanitize(error)),
+        (Some(error), None) => sanitize(error).into_owned(),
         (None, Some(cause)) => cause.into_owned(),
         (None, None) => String::new(),
     };
     [
-        printable(&line.id.connector).into_owned(),
+        sanitize(&line.id.connector).into_owned(),
         line.id.task.map_or_else(String::new, |task| task.to_string()),
         line.state.as_ref().map_or("-", |state| state.as_str()).to_owned(),
         words(line.action).to_owned(),
@@ -221,7 +220,7 @@ fn style(action: Action) -> Style {
     match action {
         Action::Failed | Action::Unknown | Action::GaveUp | Action::NoTasks => RED,
         Action::Recovered => GREEN,
-        Action::Excluded | Action::Held | Action::Parked | Action::Absent => DIM,
+        Action::Excluded | Action::Parked | Action::Absent => DIM,
         _ => YELLOW,
     }
 }

@@ -6,11 +6,11 @@
 //!
 //! - every PUT names the `resourceVersion` that it replaces, so that a charge
 //!   fails, and nothing is sent, when anybody wrote since this run looked;
-//! - the charge leaves a claim in the state, for as long as the run may take,
+//! - the charge leaves a lease in the state, for as long as the run may take,
 //!   and the settle removes it: a run that looks meanwhile does not begin.
 //!
 //! The settle must not fail for a conflict (restarts have been sent): it reads
-//! again and merges (`decide/merge.rs`). A claim is advice, and clocks differ:
+//! again and merges (`decide/merge.rs`). A lease is advice, and clocks differ:
 //! should two runs get past it, attempts are still counted, by the first.
 
 use std::io;
@@ -19,23 +19,24 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep};
 
-use super::format::{self, Claim};
+use super::format::{self, Lease};
 use super::kubernetes::{Api, ConfigMap, Replaced};
-use super::{Kind, Loaded, Store, Trouble, not_ours};
-use crate::decide::cause::printable;
+use super::{Found, Loaded, Store, refused, state_failure};
+use crate::decide::text::sanitize;
 use crate::decide::ledger::Ledger;
-use crate::decide::model::Timestamp;
+use crate::decide::time::Timestamp;
+use crate::exit::{Failure, Kind};
 
 /// The data key that holds the state.
 const KEY: &str = "state.json";
-/// A claim ends within this time, whatever the run's deadline is; one that ends
+/// A lease ends within this time, whatever the run's deadline is; one that ends
 /// later than that was written by a clock that is wrong, and is ignored: it
 /// could keep guardian away for days.
-const LONGEST_CLAIM: Duration = Duration::from_secs(60 * 60);
-/// So much may the clocks of two nodes differ without harm to a claim of the
+const LONGEST_LEASE: Duration = Duration::from_secs(60 * 60);
+/// So much may the clocks of two nodes differ without harm to a lease of the
 /// longest sort.
 const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
-/// How often a claim in force is looked at again.
+/// How often a lease in force is looked at again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// The API server's limit: the values, without their keys (measured).
 const FULL: usize = 1024 * 1024;
@@ -53,49 +54,49 @@ pub struct ConfigMapStore {
     object: Value,
     /// What it remembered then.
     base: Ledger,
-    /// This run's claim, once it has charged.
-    claim: Option<Claim>,
+    /// This run's lease, once it has charged.
+    lease: Option<Lease>,
 }
 
 impl ConfigMapStore {
-    /// Reads the object, waiting for a claim in force to end.
-    pub(super) async fn open(map: &ConfigMap, cluster: &str, wait: Duration) -> Result<Self, Trouble> {
+    /// Reads the object, waiting for a lease in force to end.
+    pub(super) async fn open(map: &ConfigMap, cluster: &str, wait: Duration) -> Result<Self, Failure> {
         let api = Api::new(map)?;
         let waited_enough = Instant::now().checked_add(wait);
         loop {
             let object = api.get().await?;
-            let Some(claim) = claim_of(&object, cluster).filter(|claim| in_force(claim, now())) else {
+            let Some(lease) = lease_of(&object, cluster).filter(|lease| in_force(lease, now())) else {
                 return Ok(Self {
                     api,
                     cluster: cluster.to_owned(),
                     object,
                     base: Ledger::default(),
-                    claim: None,
+                    lease: None,
                 });
             };
             let left = waited_enough.map_or(AGAIN, |end| end.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 return Err(locked(format!(
                     "another run holds the state configmap:{map}: {}, until {} at the latest",
-                    printable(&claim.by),
-                    claim.until
+                    sanitize(&lease.holder),
+                    lease.expires_at
                 )));
             }
             sleep(left.min(AGAIN)).await;
         }
     }
 
-    fn render(&self, ledger: &Ledger, claim: Option<&Claim>) -> Result<String, Trouble> {
+    fn render(&self, ledger: &Ledger, lease: Option<&Lease>) -> Result<String, Failure> {
         let mut bytes = Vec::new();
-        let written = format::write_claimed(&mut bytes, &self.cluster, ledger, claim);
+        let written = format::write(&mut bytes, &self.cluster, ledger, lease);
         let text = written.and_then(|()| String::from_utf8(bytes).map_err(io::Error::other));
         text.map_err(|error| {
-            Trouble::new(Kind::State, format!("the state cannot be written: {error}"), "this is a defect")
+            state_failure(format!("the state cannot be written: {error}"), "this is a defect")
         })
     }
 
     /// Replaces the object by one with this state.
-    async fn put(&mut self, text: &str, limit: usize) -> Result<Option<Replaced>, Trouble> {
+    async fn put(&mut self, text: &str, limit: usize) -> Result<Option<Replaced>, Failure> {
         if state_of(&self.object) == Some(text) {
             return Ok(None);
         }
@@ -105,7 +106,7 @@ impl ConfigMapStore {
     }
 
     /// Keeps what cannot be understood under another key.
-    async fn set_aside(&mut self, why: &str) -> Result<Loaded, Trouble> {
+    async fn set_aside(&mut self, why: &str) -> Result<Loaded, Failure> {
         let (next, key) = without_state(self.object.clone(), now());
         match self.api.replace(&next).await? {
             Replaced::Now(object) => self.object = object,
@@ -122,29 +123,29 @@ impl ConfigMapStore {
 }
 
 impl Store for ConfigMapStore {
-    async fn load(&mut self) -> Result<Loaded, Trouble> {
+    async fn load(&mut self) -> Result<Loaded, Failure> {
         match read(self.api.map(), &self.object, &self.cluster)? {
-            Ok((ledger, claim)) => {
-                if let Some(claim) = claim.filter(|claim| claim.until > now()) {
-                    let by = printable(&claim.by);
+            Found::Ledger(ledger, lease) => {
+                if let Some(lease) = lease.filter(|lease| lease.expires_at > now()) {
+                    let by = sanitize(&lease.holder);
                     tracing::warn!(
                         "ignored: {by} claims the state until {}, which is too far away to be true",
-                        claim.until
+                        lease.expires_at
                     );
                 }
                 self.base.clone_from(&ledger);
                 Ok(Loaded { ledger, warning: None })
             }
-            Err(why) => self.set_aside(&why).await,
+            Found::Corrupt(why) => self.set_aside(&why).await,
         }
     }
 
-    async fn charge(&mut self, ledger: &Ledger, until: Timestamp) -> Result<(), Trouble> {
+    async fn charge(&mut self, ledger: &Ledger, until: Timestamp) -> Result<(), Failure> {
         let now = now();
-        let until = until.min(now.plus(LONGEST_CLAIM));
-        let by = self.api.map().account.holder.clone();
-        let claim = Some(Claim { by, until }).filter(|claim| claim.until > now);
-        let text = self.render(ledger, claim.as_ref())?;
+        let expires_at = until.min(now.plus(LONGEST_LEASE));
+        let holder = self.api.map().account.holder.clone();
+        let lease = Some(Lease { holder, expires_at }).filter(|lease| lease.expires_at > now);
+        let text = self.render(ledger, lease.as_ref())?;
         match self.put(&text, FULL_FOR_CHARGES).await? {
             None => {}
             Some(Replaced::Now(object)) => self.object = object,
@@ -155,13 +156,13 @@ impl Store for ConfigMapStore {
             }
         }
         self.base.clone_from(ledger);
-        self.claim = claim;
+        self.lease = lease;
         Ok(())
     }
 
-    async fn settle(&mut self, ledger: &Ledger) -> Result<(), Trouble> {
+    async fn save(&mut self, ledger: &Ledger) -> Result<(), Failure> {
         let mut ledger = ledger.clone();
-        let mut others: Option<Claim> = None;
+        let mut others: Option<Lease> = None;
         for _ in 0..MERGES {
             let text = self.render(&ledger, others.as_ref())?;
             match self.put(&text, FULL).await? {
@@ -171,24 +172,22 @@ impl Store for ConfigMapStore {
                         self.object = object;
                     }
                     self.base = ledger;
-                    self.claim = None;
+                    self.lease = None;
                     return Ok(());
                 }
             }
             match read(self.api.map(), &self.object, &self.cluster)? {
-                Ok((theirs, claim)) => {
+                Found::Ledger(theirs, lease) => {
                     others =
-                        claim.filter(|claim| self.claim.as_ref() != Some(claim) && in_force(claim, now()));
+                        lease.filter(|lease| self.lease.as_ref() != Some(lease) && in_force(lease, now()));
                     ledger = ledger.merge(&self.base, &theirs);
                     self.base = theirs;
                 }
                 // Nothing that another run remembers can be read off it: ours is all there is.
-                Err(_) => self.object = without_state(std::mem::take(&mut self.object), now()).0,
+                Found::Corrupt(_) => self.object = without_state(std::mem::take(&mut self.object), now()).0,
             }
         }
-        Err(Trouble::new(
-            Kind::State,
-            format!(
+        Err(state_failure(format!(
                 "the state configmap:{} was changed by others {MERGES} times while this run wrote it",
                 self.api.map()
             ),
@@ -198,11 +197,11 @@ impl Store for ConfigMapStore {
 }
 
 /// Reads the ledger with a single GET.
-pub(super) async fn peek(map: &ConfigMap, cluster: &str) -> Result<Loaded, Trouble> {
+pub(super) async fn peek(map: &ConfigMap, cluster: &str) -> Result<Loaded, Failure> {
     let object = Api::new(map)?.get().await?;
     Ok(match read(map, &object, cluster)? {
-        Ok((ledger, _)) => Loaded { ledger, warning: None },
-        Err(why) => Loaded {
+        Found::Ledger(ledger, _) => Loaded { ledger, warning: None },
+        Found::Corrupt(why) => Loaded {
             ledger: Ledger::default(),
             warning: Some(format!(
                 "the state configmap:{map} cannot be understood ({why}); the next run sets it aside"
@@ -211,30 +210,22 @@ pub(super) async fn peek(map: &ConfigMap, cluster: &str) -> Result<Loaded, Troub
     })
 }
 
-/// The ledger and the claim, or why they are corrupt. No state is an empty ledger.
-fn read(
-    map: &ConfigMap,
-    object: &Value,
-    cluster: &str,
-) -> Result<Result<(Ledger, Option<Claim>), String>, Trouble> {
-    let Some(text) = state_of(object) else { return Ok(Ok((Ledger::default(), None))) };
-    match format::read_claimed(|| Ok(text.as_bytes()), cluster) {
-        Ok(Ok(found)) => Ok(Ok(found)),
-        Ok(Err(refusal)) => match not_ours(&format!("configmap:{map}"), cluster, refusal) {
-            Ok(trouble) => Err(trouble),
-            Err(why) => Ok(Err(why)),
-        },
-        Err(error) => Ok(Err(error.to_string())),
+/// What the object holds. No state is an empty ledger.
+fn read(map: &ConfigMap, object: &Value, cluster: &str) -> Result<Found, Failure> {
+    let Some(text) = state_of(object) else { return Ok(Found::Ledger(Ledger::default(), None)) };
+    match format::read(|| Ok(text.as_bytes()), cluster) {
+        Ok((ledger, lease)) => Ok(Found::Ledger(ledger, lease)),
+        Err(refusal) => refused(&format!("configmap:{map}"), cluster, refusal),
     }
 }
 
-fn claim_of(object: &Value, cluster: &str) -> Option<Claim> {
+fn lease_of(object: &Value, cluster: &str) -> Option<Lease> {
     let text = state_of(object)?;
-    format::read_claimed(|| Ok(text.as_bytes()), cluster).ok()?.ok()?.1
+    format::read(|| Ok(text.as_bytes()), cluster).ok()?.1
 }
 
-fn in_force(claim: &Claim, now: Timestamp) -> bool {
-    claim.until > now && claim.until <= now.plus(LONGEST_CLAIM).plus(CLOCK_SKEW)
+fn in_force(lease: &Lease, now: Timestamp) -> bool {
+    lease.expires_at > now && lease.expires_at <= now.plus(LONGEST_LEASE).plus(CLOCK_SKEW)
 }
 
 /// The text of the state; an empty one is none (`data: {state.json: ""}`).
@@ -284,15 +275,13 @@ fn size_of(object: &Value) -> usize {
 }
 
 /// Refuses what would fill the ConfigMap; a write that makes it smaller is fine.
-fn refuse_too_large(map: &ConfigMap, before: &Value, after: &Value, limit: usize) -> Result<(), Trouble> {
+fn refuse_too_large(map: &ConfigMap, before: &Value, after: &Value, limit: usize) -> Result<(), Failure> {
     let size = size_of(after);
     if size <= limit || size < size_of(before) {
         return Ok(());
     }
     let state = state_of(after).map_or(0, str::len);
-    Err(Trouble::new(
-        Kind::State,
-        format!(
+    Err(state_failure(format!(
             "the ConfigMap {map} would hold {} KiB (the state {} of them), and {} KiB is the most that fits",
             size.div_ceil(1024),
             state.div_ceil(1024),
@@ -302,11 +291,11 @@ fn refuse_too_large(map: &ConfigMap, before: &Value, after: &Value, limit: usize
     ))
 }
 
-fn locked(message: String) -> Trouble {
-    Trouble::new(Kind::Locked, message, "it ends by itself; start this one again then")
+fn locked(message: String) -> Failure {
+    Failure::new(Kind::Locked, message).hint("it ends by itself; start this one again then")
 }
 
-fn changed_meanwhile(map: &ConfigMap) -> Trouble {
+fn changed_meanwhile(map: &ConfigMap) -> Failure {
     locked(format!("another run holds the state configmap:{map}: it was changed after this run had read it"))
 }
 
@@ -361,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_claim_is_in_force_until_its_end_and_never_for_days() {
-        let claim = |until| Claim { by: String::new(), until: Timestamp::from_millis(until) };
+        let lease = |until| Lease { holder: String::new(), expires_at: Timestamp::from_millis(until) };
         let now = Timestamp::from_millis(1_000_000_000);
         let hour = 60 * 60 * 1000;
         for (until, expected) in [
@@ -373,7 +362,7 @@ mod tests {
             (1_000_000_000 + hour + 5 * 60 * 1000 + 1, false),
             (u64::MAX, false),
         ] {
-            assert_eq!(in_force(&claim(until), now), expected, "{until}");
+            assert_eq!(in_force(&lease(until), now), expected, "{until}");
         }
     }
 }

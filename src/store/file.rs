@@ -9,13 +9,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::format;
+use super::format::{self, Refusal};
 use super::lock::{self, Lock};
-use super::{Kind, Loaded, Store, Trouble, beside, not_ours};
+use super::{Found, Loaded, Store, refused, state_failure, with_suffix};
 use crate::decide::ledger::Ledger;
-use crate::decide::model::Timestamp;
+use crate::decide::time::Timestamp;
+use crate::exit::{Failure, Kind};
 
-const FOLDER_HINT: &str = "GUARDIAN_STATE names a file in a folder that guardian may write";
+pub(super) const FOLDER_HINT: &str = "GUARDIAN_STATE names a file in a folder that guardian may write";
 const MOUNT_HINT: &str =
     "a mounted file cannot be replaced: mount the folder and let GUARDIAN_STATE name a file in it";
 
@@ -32,29 +33,24 @@ pub struct FileStore {
 
 impl FileStore {
     /// Creates the folder if need be and takes the lock.
-    pub(super) async fn open(path: &Path, cluster: &str, wait: Duration) -> Result<Self, Trouble> {
-        let path = behind_links(path)?;
+    pub(super) async fn open(path: &Path, cluster: &str, wait: Duration) -> Result<Self, Failure> {
+        let path = resolve_links(path)?;
         refuse_other_than_file(&path)?;
         let unusable = |error: &io::Error| {
-            Trouble::new(
-                Kind::State,
-                format!("the state {} cannot be written: {error}", path.display()),
+            state_failure(format!("the state {} cannot be written: {error}", path.display()),
                 FOLDER_HINT,
             )
         };
         fs::create_dir_all(folder_of(&path)).map_err(|error| unusable(&error))?;
-        let lock = beside(&path, ".lock");
+        let lock = with_suffix(&path, ".lock");
         match lock::take(&lock, wait).await {
             Ok(Some(lock)) => Ok(Self { path, cluster: cluster.to_owned(), _lock: lock }),
-            Ok(None) => Err(Trouble::new(
-                Kind::Locked,
-                format!("another run holds the state {}", path.display()),
-                "it ends by itself; start this one again then",
-            )),
+            Ok(None) => {
+                let held = Failure::new(Kind::Locked, format!("another run holds the state {}", path.display()));
+                Err(held.hint("it ends by itself; start this one again then"))
+            }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && lock.exists() => {
-                Err(Trouble::new(
-                    Kind::State,
-                    format!("the state's lock {} cannot be opened: {error}", lock.display()),
+                Err(state_failure(format!("the state's lock {} cannot be opened: {error}", lock.display()),
                     "another user may have made it, by a run by hand: give it and the state to the user that runs guardian",
                 ))
             }
@@ -62,7 +58,7 @@ impl FileStore {
         }
     }
 
-    fn save(&self, ledger: &Ledger) -> Result<(), Trouble> {
+    fn write(&self, ledger: &Ledger) -> Result<(), Failure> {
         let temporary = self.temporary();
         let saved = self.replace(&temporary, ledger);
         saved.map_err(|error| {
@@ -70,13 +66,11 @@ impl FileStore {
             let message = format!("the state {} cannot be written: {error}", self.path.display());
             match error.kind() {
                 // EBUSY: a single file that is mounted into a container.
-                io::ErrorKind::ResourceBusy => Trouble::new(Kind::State, message, MOUNT_HINT),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::new(
-                    Kind::State,
-                    message,
+                io::ErrorKind::ResourceBusy => state_failure(message, MOUNT_HINT),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => state_failure(message,
                     "make room on that file system; the old state is intact",
                 ),
-                _ => Trouble::new(Kind::State, message, FOLDER_HINT),
+                _ => state_failure(message, FOLDER_HINT),
             }
         })
     }
@@ -90,7 +84,7 @@ impl FileStore {
         }
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
         let mut writer = BufWriter::new(file);
-        format::write(&mut writer, &self.cluster, ledger)?;
+        format::write(&mut writer, &self.cluster, ledger, None)?;
         writer.flush()?;
         writer.get_ref().sync_all()?;
         fs::rename(temporary, &self.path)?;
@@ -102,19 +96,19 @@ impl FileStore {
     }
 
     fn temporary(&self) -> PathBuf {
-        beside(&self.path, ".tmp")
+        with_suffix(&self.path, ".tmp")
     }
 
-    fn set_aside(&self, why: &str) -> Result<Loaded, Trouble> {
+    fn set_aside(&self, why: &str) -> Result<Loaded, Failure> {
         // A stamp without colons, for file systems that refuse them.
         let stamp = Timestamp::from(SystemTime::now()).to_string().replace([':', '-'], "");
-        let mut aside = beside(&self.path, &format!(".corrupt-{stamp}"));
+        let mut aside = with_suffix(&self.path, &format!(".corrupt-{stamp}"));
         // A second one within the second must not replace the first.
         for number in 2_u32.. {
             if fs::symlink_metadata(&aside).is_err() {
                 break;
             }
-            aside = beside(&self.path, &format!(".corrupt-{stamp}-{number}"));
+            aside = with_suffix(&self.path, &format!(".corrupt-{stamp}-{number}"));
         }
         fs::rename(&self.path, &aside).map_err(|error| {
             let message = format!(
@@ -125,7 +119,7 @@ impl FileStore {
                 io::ErrorKind::ResourceBusy => MOUNT_HINT,
                 _ => "move it away by hand; what it remembers is then lost",
             };
-            Trouble::new(Kind::State, message, hint)
+            state_failure(message, hint)
         })?;
         Ok(Loaded {
             ledger: Ledger::default(),
@@ -138,29 +132,28 @@ impl FileStore {
 }
 
 impl Store for FileStore {
-    async fn load(&mut self) -> Result<Loaded, Trouble> {
+    async fn load(&mut self) -> Result<Loaded, Failure> {
         match read(&self.path, &self.cluster)? {
-            Ok(ledger) => Ok(Loaded { ledger, warning: None }),
-            Err(why) => self.set_aside(&why),
+            Found::Ledger(ledger, _) => Ok(Loaded { ledger, warning: None }),
+            Found::Corrupt(why) => self.set_aside(&why),
         }
     }
 
-    async fn charge(&mut self, ledger: &Ledger, _: Timestamp) -> Result<(), Trouble> {
-        self.save(ledger)
+    async fn charge(&mut self, ledger: &Ledger, _: Timestamp) -> Result<(), Failure> {
+        self.write(ledger)
     }
 
-    async fn settle(&mut self, ledger: &Ledger) -> Result<(), Trouble> {
-        self.save(ledger)
+    async fn save(&mut self, ledger: &Ledger) -> Result<(), Failure> {
+        self.write(ledger)
     }
 }
 
-/// Reads without a lock: a rename replaces the file at once, so that one state
-/// or the other is seen, never half of one.
-pub(super) fn peek(path: &Path, cluster: &str) -> Result<Loaded, Trouble> {
+/// Reads without a lock: a rename replaces the file at once, so that one state or the other is seen, never half of one.
+pub(super) fn peek(path: &Path, cluster: &str) -> Result<Loaded, Failure> {
     refuse_other_than_file(path)?;
     Ok(match read(path, cluster)? {
-        Ok(ledger) => Loaded { ledger, warning: None },
-        Err(why) => Loaded {
+        Found::Ledger(ledger, _) => Loaded { ledger, warning: None },
+        Found::Corrupt(why) => Loaded {
             ledger: Ledger::default(),
             warning: Some(format!(
                 "the state {} cannot be understood ({why}); the next run sets it aside",
@@ -170,25 +163,20 @@ pub(super) fn peek(path: &Path, cluster: &str) -> Result<Loaded, Trouble> {
     })
 }
 
-/// The ledger, or why it is corrupt. No file is an empty ledger.
-fn read(path: &Path, cluster: &str) -> Result<Result<Ledger, String>, Trouble> {
-    let shown = path.display();
+/// What the file holds. No file is an empty ledger.
+fn read(path: &Path, cluster: &str) -> Result<Found, Failure> {
     match format::read(|| File::open(path), cluster) {
-        Ok(Ok(ledger)) => Ok(Ok(ledger)),
-        Ok(Err(refusal)) => match not_ours(&shown.to_string(), cluster, refusal) {
-            Ok(trouble) => Err(trouble),
-            Err(why) => Ok(Err(why)),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Ok(Ledger::default())),
-        Err(error) => {
-            Err(Trouble::new(Kind::State, format!("the state {shown} cannot be read: {error}"), FOLDER_HINT))
+        Ok((ledger, lease)) => Ok(Found::Ledger(ledger, lease)),
+        Err(Refusal::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {
+            Ok(Found::Ledger(Ledger::default(), None))
         }
+        Err(refusal) => refused(&path.display().to_string(), cluster, refusal),
     }
 }
 
 /// A folder, a pipe or a device: reading may never end, and none of them is to
 /// be renamed or replaced.
-fn refuse_other_than_file(path: &Path) -> Result<(), Trouble> {
+fn refuse_other_than_file(path: &Path) -> Result<(), Failure> {
     let (what, hint) = match fs::metadata(path) {
         Ok(found) if found.is_dir() => {
             ("a folder", "GUARDIAN_STATE must name a file in it, for example state.json")
@@ -196,12 +184,12 @@ fn refuse_other_than_file(path: &Path) -> Result<(), Trouble> {
         Ok(found) if !found.is_file() => ("not a file", FOLDER_HINT),
         _ => return Ok(()),
     };
-    Err(Trouble::new(Kind::State, format!("the state {} is {what}", path.display()), hint))
+    Err(state_failure(format!("the state {} is {what}", path.display()), hint))
 }
 
 /// The file that the path leads to, which may not exist yet: a rename would
 /// replace a symbolic link, not what it names.
-fn behind_links(path: &Path) -> Result<PathBuf, Trouble> {
+fn resolve_links(path: &Path) -> Result<PathBuf, Failure> {
     let mut end = path.to_owned();
     for _ in 0..MOST_LINKS {
         match fs::read_link(&end) {
@@ -209,9 +197,7 @@ fn behind_links(path: &Path) -> Result<PathBuf, Trouble> {
             Err(_) => return Ok(fs::canonicalize(&end).unwrap_or(end)),
         }
     }
-    Err(Trouble::new(
-        Kind::State,
-        format!("the state {} cannot be written: its symbolic links lead to no file", path.display()),
+    Err(state_failure(format!("the state {} cannot be written: its symbolic links lead to no file", path.display()),
         FOLDER_HINT,
     ))
 }

@@ -6,17 +6,19 @@
 //! as a test) and refuses a newer one. Raise `VERSION` when a field is added,
 //! even if old readers could ignore it: they would drop it when they write.
 
-use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::decide::ledger::{Attempt, Episode, Ledger, Packer, Record, Streak};
-use crate::decide::model::{InstanceId, Timestamp};
+use crate::decide::ledger::Ledger;
+use crate::decide::model::InstanceId;
+use crate::decide::record::{Attempt, Episode, Record, Streak};
+use crate::decide::table::ByInstance;
+use crate::decide::text::Interner;
+use crate::decide::time::Timestamp;
 
 /// The version that this program writes.
 const VERSION: u64 = 1;
@@ -24,6 +26,8 @@ const VERSION: u64 = 1;
 /// Why a state was not taken.
 #[derive(Debug)]
 pub enum Refusal {
+    /// It cannot be read at all.
+    Unreadable(io::Error),
     /// Not JSON, or not of this shape.
     Corrupt(String),
     /// Written by a newer version of guardian: its format.
@@ -32,64 +36,54 @@ pub enum Refusal {
     OtherCluster(String),
 }
 
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable(error)
+    }
+}
+
+impl From<serde_json::Error> for Refusal {
+    fn from(error: serde_json::Error) -> Self {
+        if error.is_io() { Self::Unreadable(error.into()) } else { Self::Corrupt(error.to_string()) }
+    }
+}
+
 /// A run's word that the state is its own for a while: where there is no lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
+pub struct Lease {
     /// Which run, for a person.
-    pub by: String,
+    pub holder: String,
     /// When it ends, if the run does not end it before.
-    pub until: Timestamp,
+    pub expires_at: Timestamp,
 }
 
-/// Writes the ledger of `cluster`.
+/// Writes the ledger of `cluster`, and whose it is for a while.
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write(writer: impl Write, cluster: &str, ledger: &Ledger) -> io::Result<()> {
-    write_claimed(writer, cluster, ledger, None)
-}
-
-/// Writes the ledger of `cluster` and whose it is for a while.
-///
-/// # Errors
-/// Those of the writer.
-pub fn write_claimed(
-    mut writer: impl Write,
-    cluster: &str,
-    ledger: &Ledger,
-    claim: Option<&Claim>,
-) -> io::Result<()> {
+pub fn write(mut writer: impl Write, cluster: &str, ledger: &Ledger, lease: Option<&Lease>) -> io::Result<()> {
     let cluster = serde_json::to_string(cluster)?;
     write!(writer, "{{\"version\":{VERSION},\"cluster\":{cluster},\"run\":{},", ledger.run)?;
-    if let Some(claim) = claim {
-        let line = ClaimLine { by: Text::Borrowed(&claim.by), until: Time(claim.until) };
+    if let Some(lease) = lease {
+        let line = LeaseLine { holder: Text::Borrowed(&lease.holder), expires_at: Time(lease.expires_at) };
         write!(writer, "\"claim\":{},", serde_json::to_string(&line)?)?;
     }
     writer.write_all(b"\"instances\":[")?;
-    for (number, (id, record)) in ledger.records.iter().enumerate() {
+    for (number, record) in ledger.records.iter().enumerate() {
         writer.write_all(if number == 0 { b"\n" } else { b",\n" })?;
-        serde_json::to_writer(&mut writer, &Instance::from((id, record)))?;
+        serde_json::to_writer(&mut writer, &Instance::from(record))?;
     }
     writer.write_all(b"\n]}\n")
 }
 
-/// Reads the ledger of `cluster` from a source that can be read twice.
+/// Reads the ledger of `cluster`, and whose it is, from a source that can be read twice.
 ///
 /// # Errors
 /// When it is not such a ledger.
-pub fn read<R: Read>(open: impl Fn() -> io::Result<R>, cluster: &str) -> io::Result<Result<Ledger, Refusal>> {
-    Ok(read_claimed(open, cluster)?.map(|(ledger, _)| ledger))
-}
-
-/// Reads the ledger of `cluster`, and whose it is, from a source that can be
-/// read twice.
-///
-/// # Errors
-/// When it is not such a ledger.
-pub fn read_claimed<R: Read>(
+pub fn read<R: Read>(
     open: impl Fn() -> io::Result<R>,
     cluster: &str,
-) -> io::Result<Result<(Ledger, Option<Claim>), Refusal>> {
+) -> Result<(Ledger, Option<Lease>), Refusal> {
     #[derive(Deserialize)]
     struct Head {
         version: u64,
@@ -99,44 +93,34 @@ pub fn read_claimed<R: Read>(
     #[derive(Deserialize)]
     struct Body {
         run: u64,
-        claim: Option<ClaimLine<'static>>,
+        claim: Option<LeaseLine<'static>>,
         instances: Records,
     }
-    let head: Head = match from_reader(open()?)? {
-        Ok(head) => head,
-        Err(error) => return Ok(Err(Refusal::Corrupt(error))),
-    };
+    let head: Head = serde_json::from_reader(io::BufReader::new(open()?))?;
     if head.version > VERSION {
-        return Ok(Err(Refusal::Newer(head.version)));
+        return Err(Refusal::Newer(head.version));
     }
     if head.version == 0 {
-        return Ok(Err(Refusal::Corrupt("version 0 never existed".to_owned())));
+        return Err(Refusal::Corrupt("version 0 never existed".to_owned()));
     }
     match head.cluster {
         Some(serde_json::Value::String(name)) if name == cluster => {}
-        Some(serde_json::Value::String(other)) => return Ok(Err(Refusal::OtherCluster(other))),
-        _ => return Ok(Err(Refusal::Corrupt("it names no cluster".to_owned()))),
+        Some(serde_json::Value::String(other)) => return Err(Refusal::OtherCluster(other)),
+        _ => return Err(Refusal::Corrupt("it names no cluster".to_owned())),
     }
-    Ok(from_reader::<Body>(open()?)?
-        .map(|body| {
-            let claim = body.claim.map(|line| Claim { by: line.by.into_owned(), until: line.until.0 });
-            (Ledger { run: body.run, records: body.instances.0 }, claim)
-        })
-        .map_err(Refusal::Corrupt))
-}
-
-fn from_reader<T: for<'de> Deserialize<'de>>(reader: impl Read) -> io::Result<Result<T, String>> {
-    match serde_json::from_reader(io::BufReader::new(reader)) {
-        Ok(value) => Ok(Ok(value)),
-        Err(error) if error.is_io() => Err(error.into()),
-        Err(error) => Ok(Err(error.to_string())),
-    }
+    let body: Body = serde_json::from_reader(io::BufReader::new(open()?))?;
+    let lease = body
+        .claim
+        .map(|line| Lease { holder: line.holder.into_owned(), expires_at: line.expires_at.0 });
+    Ok((Ledger { run: body.run, records: body.instances.0 }, lease))
 }
 
 #[derive(Serialize, Deserialize)]
-struct ClaimLine<'a> {
-    by: Text<'a>,
-    until: Time,
+struct LeaseLine<'a> {
+    #[serde(rename = "by")]
+    holder: Text<'a>,
+    #[serde(rename = "until")]
+    expires_at: Time,
 }
 
 /// One record, flat.
@@ -207,7 +191,7 @@ impl<'de> Deserialize<'de> for Time {
 
 /// The records, built while they are read: a big outage's state is never held
 /// twice, and a cause that many share is held once.
-struct Records(BTreeMap<InstanceId, Record>);
+struct Records(ByInstance<Record>);
 
 impl<'de> Deserialize<'de> for Records {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -218,14 +202,12 @@ impl<'de> Deserialize<'de> for Records {
                 f.write_str("the instances")
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut lines: A) -> Result<Records, A::Error> {
-                let mut shared = HashSet::new();
-                let (mut records, mut count) = (Packer::default(), 0_usize);
+                let (mut texts, mut records) = (Interner::default(), Vec::new());
                 while let Some(line) = lines.next_element::<Instance<'static>>()? {
-                    let (id, record) = line.into_record(&mut shared).map_err(serde::de::Error::custom)?;
-                    records.push(id, record);
-                    count = count.saturating_add(1);
+                    records.push(line.into_record(&mut texts).map_err(serde::de::Error::custom)?);
                 }
-                let records = records.finish();
+                let count = records.len();
+                let records = ByInstance::from(records);
                 if records.len() < count {
                     return Err(serde::de::Error::custom("an instance is there twice"));
                 }
@@ -236,11 +218,11 @@ impl<'de> Deserialize<'de> for Records {
     }
 }
 
-impl<'a> From<(&'a InstanceId, &'a Record)> for Instance<'a> {
-    fn from((id, record): (&'a InstanceId, &'a Record)) -> Self {
+impl<'a> From<&'a Record> for Instance<'a> {
+    fn from(record: &'a Record) -> Self {
         Self {
-            connector: Text::Borrowed(&id.connector),
-            task: id.task,
+            connector: Text::Borrowed(&record.id.connector),
+            task: record.id.task,
             episode: record.episode.as_ref().map(EpisodeLine::from),
             in_transition: record.transition.map(StreakLine::from),
             absent: record.absent.map(StreakLine::from),
@@ -281,20 +263,18 @@ impl From<StreakLine> for Streak {
 }
 
 impl Instance<'_> {
-    fn into_record(self, shared: &mut HashSet<Arc<str>>) -> Result<(InstanceId, Record), &'static str> {
-        let id = InstanceId { connector: share(&self.connector, shared), task: self.task };
-        let episode = self.episode.map(|line| line.into_episode(shared)).transpose()?;
-        let record = Record {
-            episode,
+    fn into_record(self, texts: &mut Interner<'_>) -> Result<Record, &'static str> {
+        Ok(Record {
+            id: InstanceId { connector: texts.get(&self.connector), task: self.task },
+            episode: self.episode.map(|line| line.into_episode(texts)).transpose()?,
             transition: self.in_transition.map(Streak::from),
             absent: self.absent.map(Streak::from),
-        };
-        Ok((id, record))
+        })
     }
 }
 
 impl EpisodeLine<'_> {
-    fn into_episode(self, shared: &mut HashSet<Arc<str>>) -> Result<Episode, &'static str> {
+    fn into_episode(self, texts: &mut Interner<'_>) -> Result<Episode, &'static str> {
         if (self.attempts > 0) != self.last_attempt.is_some() {
             return Err("attempts and last_attempt do not agree");
         }
@@ -310,19 +290,10 @@ impl EpisodeLine<'_> {
             healthy: self.healthy.map(Streak::from),
             not_found: self.not_found,
             gave_up: self.gave_up,
-            cause: self.cause.map(|text| share(&text, shared)),
-            worker: self.worker.map(|text| share(&text, shared)),
+            cause: self.cause.map(|text| texts.get(&text)),
+            worker: self.worker.map(|text| texts.get(&text)),
         })
     }
-}
-
-fn share(text: &str, shared: &mut HashSet<Arc<str>>) -> Arc<str> {
-    if let Some(known) = shared.get(text) {
-        return Arc::clone(known);
-    }
-    let new: Arc<str> = text.into();
-    shared.insert(Arc::clone(&new));
-    new
 }
 
 #[cfg(test)]

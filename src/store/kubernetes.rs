@@ -17,8 +17,9 @@ use reqwest::{Client, StatusCode, Url};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{Kind, Trouble};
-use crate::decide::cause::{cut, printable};
+use super::state_failure;
+use crate::decide::text::{cut, sanitize};
+use crate::exit::Failure;
 use crate::http::{self, Authorization, TrustedCas};
 
 /// For one whole answer.
@@ -89,12 +90,10 @@ struct Answer {
 }
 
 impl Api {
-    pub(super) fn new(map: &ConfigMap) -> Result<Self, Trouble> {
+    pub(super) fn new(map: &ConfigMap) -> Result<Self, Failure> {
         let wrong = |text: String| {
             let message = format!("the client for the Kubernetes API cannot be set up: {text}");
-            Trouble::new(
-                Kind::State,
-                message,
+            state_failure(message,
                 "KUBERNETES_SERVICE_HOST and _PORT say where the API server is",
             )
         };
@@ -121,7 +120,7 @@ impl Api {
     }
 
     /// The whole object.
-    pub(super) async fn get(&self) -> Result<Value, Trouble> {
+    pub(super) async fn get(&self) -> Result<Value, Failure> {
         let (answer, _) = self.ask("get", None).await?;
         match answer.status {
             StatusCode::OK => self.object(&answer),
@@ -131,7 +130,7 @@ impl Api {
 
     /// Puts this object in the place of the version that it was read as: its
     /// `metadata.resourceVersion`, without which the last writer would win.
-    pub(super) async fn replace(&self, object: &Value) -> Result<Replaced, Trouble> {
+    pub(super) async fn replace(&self, object: &Value) -> Result<Replaced, Failure> {
         let body = object.to_string().into_bytes();
         let (answer, repeated) = self.ask("update", Some(&body)).await?;
         match answer.status {
@@ -148,7 +147,7 @@ impl Api {
     /// the ten seconds that it took, a pod that is told to end has too few left.
     ///
     /// Returns whether it was sent twice.
-    async fn ask(&self, verb: &str, body: Option<&[u8]>) -> Result<(Answer, bool), Trouble> {
+    async fn ask(&self, verb: &str, body: Option<&[u8]>) -> Result<(Answer, bool), Failure> {
         match self.ask_once(body).await {
             Ok(answer) if !passing(answer.status) => return Ok((answer, false)),
             Err(error) if error.is_timeout() => return Err(self.unanswered(&error)),
@@ -182,7 +181,7 @@ impl Api {
 
     /// The object of an answer, if it is the one that was asked for and has the
     /// version that the next PUT needs.
-    fn object(&self, answer: &Answer) -> Result<Value, Trouble> {
+    fn object(&self, answer: &Answer) -> Result<Value, Failure> {
         let object: Option<Value> = serde_json::from_slice(&answer.body).ok();
         let is = |object: &Value, pointer: &str, text: &str| {
             object.pointer(pointer).and_then(Value::as_str) == Some(text)
@@ -194,9 +193,7 @@ impl Api {
                 version.is_some_and(|version| !version.is_empty())
             })
             .ok_or_else(|| {
-                Trouble::new(
-                    Kind::State,
-                    format!(
+                state_failure(format!(
                         "what answers at {} is not the Kubernetes API: no ConfigMap in a 200",
                         self.server()
                     ),
@@ -210,7 +207,7 @@ impl Api {
     }
 
     /// A request without an answer.
-    fn unanswered(&self, error: &reqwest::Error) -> Trouble {
+    fn unanswered(&self, error: &reqwest::Error) -> Failure {
         let message = format!("the Kubernetes API at {}: {}", self.server(), http::explain_plainly(error));
         let hint = if error.is_timeout() {
             format!("it gets {} s; a NetworkPolicy must let this pod out to it", TIMEOUT.as_secs())
@@ -220,11 +217,11 @@ impl Api {
             "KUBERNETES_SERVICE_HOST and _PORT say where it is; a NetworkPolicy must let this pod out to it"
                 .to_owned()
         };
-        Trouble::new(Kind::State, message, &hint)
+        state_failure(message, hint)
     }
 
     /// An answer that refuses, in words: each with its next step.
-    fn refused(&self, verb: &str, answer: &Answer) -> Trouble {
+    fn refused(&self, verb: &str, answer: &Answer) -> Failure {
         let (name, namespace) = (&self.map.name, &self.map.namespace);
         let said = said(&answer.body);
         let code = answer.status.as_u16();
@@ -269,7 +266,7 @@ impl Api {
                 "KUBERNETES_SERVICE_HOST and _PORT say where the API server is".to_owned(),
             ),
         };
-        Trouble::new(Kind::State, what, &hint)
+        state_failure(what, hint)
     }
 }
 
@@ -284,5 +281,5 @@ fn said(body: &[u8]) -> String {
     let message = status.as_ref().and_then(|status| status.get("message")).and_then(Value::as_str);
     message
         .filter(|text| !text.is_empty())
-        .map_or_else(String::new, |text| format!(": {}", cut(&printable(text), 300)))
+        .map_or_else(String::new, |text| format!(": {}", cut(&sanitize(text), 300)))
 }

@@ -12,9 +12,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use self::format::Refusal;
+use self::format::{Lease, Refusal};
 use crate::decide::ledger::Ledger;
-use crate::decide::model::Timestamp;
+use crate::decide::time::Timestamp;
+use crate::exit::{Failure, Kind};
 
 pub use configmap::ConfigMapStore;
 pub use file::FileStore;
@@ -38,34 +39,6 @@ impl fmt::Display for Place {
     }
 }
 
-/// Which sort of trouble with the state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Another run holds it.
-    Locked,
-    /// It belongs to another cluster.
-    OtherCluster,
-    /// It cannot be read or written.
-    State,
-}
-
-/// What is wrong with the state, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// Which sort of trouble.
-    pub kind: Kind,
-    /// What happened, and where.
-    pub message: String,
-    /// The next step.
-    pub hint: Option<String>,
-}
-
-impl Trouble {
-    fn new(kind: Kind, message: String, hint: &str) -> Self {
-        Self { kind, message, hint: Some(hint.to_owned()) }
-    }
-}
-
 /// A ledger as it was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
@@ -76,40 +49,34 @@ pub struct Loaded {
 }
 
 /// A state that nobody else should change while this process has it open.
-pub trait Store: Send {
+#[expect(async_fn_in_trait, reason = "everything runs on one thread, so that no future has to be Send")]
+pub trait Store {
     /// Reads the ledger.
     ///
     /// # Errors
     /// When it cannot be read, is of another cluster or from a newer version.
-    fn load(&mut self) -> impl Future<Output = Result<Loaded, Trouble>> + Send;
+    async fn load(&mut self) -> Result<Loaded, Failure>;
 
-    /// Writes the ledger with the attempts of this run charged, before the first
-    /// of them goes out, and only over what was loaded. The run ends by `until`;
-    /// a time that has passed is for who needs the state no longer.
+    /// Writes the ledger with the attempts of this run charged, before the first of them goes out, and only over what was
+    /// loaded. The run ends by `until`, and takes a lease until then where there is no lock; pass a time in the past to
+    /// take none.
     ///
     /// # Errors
-    /// When it cannot be written, or was changed after it was loaded; then
-    /// nothing may be sent.
-    fn charge(
-        &mut self,
-        ledger: &Ledger,
-        until: Timestamp,
-    ) -> impl Future<Output = Result<(), Trouble>> + Send;
+    /// When it cannot be written, or was changed after it was loaded; then nothing may be sent.
+    async fn charge(&mut self, ledger: &Ledger, until: Timestamp) -> Result<(), Failure>;
 
-    /// Writes the ledger as it is at the end. Where it was changed by others all
-    /// the same, both changes are kept.
+    /// Writes the ledger as it is at the end. Where it was changed by others all the same, both changes are kept.
     ///
     /// # Errors
     /// When it cannot be written.
-    fn settle(&mut self, ledger: &Ledger) -> impl Future<Output = Result<(), Trouble>> + Send;
+    async fn save(&mut self, ledger: &Ledger) -> Result<(), Failure>;
 }
 
-/// Opens the state for changing, waiting for at most `wait` until another run
-/// lets go of it.
+/// Opens the state for changing, waiting for at most `wait` until another run lets go of it.
 ///
 /// # Errors
 /// When another run holds it, or its folder cannot be used.
-pub async fn open(place: &Place, cluster: &str, wait: Duration) -> Result<Opened, Trouble> {
+pub async fn open(place: &Place, cluster: &str, wait: Duration) -> Result<Opened, Failure> {
     Ok(match place {
         Place::File(path) => Opened::File(FileStore::open(path, cluster, wait).await?),
         Place::ConfigMap(map) => Opened::ConfigMap(Box::new(ConfigMapStore::open(map, cluster, wait).await?)),
@@ -119,31 +86,29 @@ pub async fn open(place: &Place, cluster: &str, wait: Duration) -> Result<Opened
 /// A state of either sort.
 #[derive(Debug)]
 pub enum Opened {
-    /// In a file.
     File(FileStore),
-    /// In a ConfigMap.
     ConfigMap(Box<ConfigMapStore>),
 }
 
 impl Store for Opened {
-    async fn load(&mut self) -> Result<Loaded, Trouble> {
+    async fn load(&mut self) -> Result<Loaded, Failure> {
         match self {
             Self::File(store) => store.load().await,
             Self::ConfigMap(store) => store.load().await,
         }
     }
 
-    async fn charge(&mut self, ledger: &Ledger, until: Timestamp) -> Result<(), Trouble> {
+    async fn charge(&mut self, ledger: &Ledger, until: Timestamp) -> Result<(), Failure> {
         match self {
             Self::File(store) => store.charge(ledger, until).await,
             Self::ConfigMap(store) => store.charge(ledger, until).await,
         }
     }
 
-    async fn settle(&mut self, ledger: &Ledger) -> Result<(), Trouble> {
+    async fn save(&mut self, ledger: &Ledger) -> Result<(), Failure> {
         match self {
-            Self::File(store) => store.settle(ledger).await,
-            Self::ConfigMap(store) => store.settle(ledger).await,
+            Self::File(store) => store.save(ledger).await,
+            Self::ConfigMap(store) => store.save(ledger).await,
         }
     }
 }
@@ -152,34 +117,49 @@ impl Store for Opened {
 ///
 /// # Errors
 /// When it cannot be read, is of another cluster or from a newer version.
-pub async fn peek(place: &Place, cluster: &str) -> Result<Loaded, Trouble> {
+pub async fn peek(place: &Place, cluster: &str) -> Result<Loaded, Failure> {
     match place {
         Place::File(path) => file::peek(path, cluster),
         Place::ConfigMap(map) => configmap::peek(map, cluster).await,
     }
 }
 
-/// What was understood but belongs to somebody else: it stays untouched.
-/// `Err` is why it was not understood.
-fn not_ours(place: &str, cluster: &str, refusal: Refusal) -> Result<Trouble, String> {
+/// What was found where the state is kept.
+enum Found {
+    /// A ledger, and whose it is for a while.
+    Ledger(Ledger, Option<Lease>),
+    /// Something that cannot be understood, and why: it is set aside.
+    Corrupt(String),
+}
+
+/// What a refusal means at this place. What was understood but belongs to somebody else is a failure: it stays untouched.
+fn refused(place: &str, cluster: &str, refusal: Refusal) -> Result<Found, Failure> {
     match refusal {
-        Refusal::Corrupt(why) => Err(why),
-        Refusal::Newer(version) => Ok(Trouble::new(
-            Kind::State,
+        Refusal::Unreadable(error) => {
+            Err(state_failure(format!("the state {place} cannot be read: {error}"), file::FOLDER_HINT))
+        }
+        Refusal::Corrupt(why) => Ok(Found::Corrupt(why)),
+        Refusal::Newer(version) => Err(state_failure(
             format!("the state {place} was written by a newer guardian (format {version})"),
             "run that version, or give this one another GUARDIAN_STATE",
         )),
-        Refusal::OtherCluster(other) => Ok(Trouble::new(
-            Kind::OtherCluster,
-            format!("the state {place} is of the cluster {other:?}, not of {cluster:?}"),
-            "GUARDIAN_CLUSTER (--cluster) gives a cluster whose URLs change one name; each cluster needs its own GUARDIAN_STATE",
-        )),
+        Refusal::OtherCluster(other) => {
+            let text = format!("the state {place} is of the cluster {other:?}, not of {cluster:?}");
+            Err(Failure::new(Kind::Usage, text).hint(
+                "GUARDIAN_CLUSTER (--cluster) gives a cluster whose URLs change one name; each cluster needs its own GUARDIAN_STATE",
+            ))
+        }
     }
 }
 
+/// The state cannot be read or written.
+fn state_failure(message: impl fmt::Display, hint: impl fmt::Display) -> Failure {
+    Failure::new(Kind::State, message).hint(hint)
+}
+
 /// `orders.json` and `.lock` make `orders.json.lock`.
-fn beside(path: &Path, ending: &str) -> PathBuf {
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(ending);
+    name.push(suffix);
     PathBuf::from(name)
 }

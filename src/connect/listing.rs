@@ -1,0 +1,134 @@
+//! The listing: from the first worker that gives one, and connector by connector where a worker cannot list all at once.
+//! What its bytes mean is read in `wire`, what an answer means that is no listing in `answers`.
+
+use futures_util::stream::{self, StreamExt};
+use reqwest::{Method, StatusCode, Url};
+
+use super::body::{read_json, read_text};
+use super::wire::{self, Document, Known};
+use super::{Connect, LONGEST_BODY, answers, encode, is_dots, read_status};
+use crate::decide::text::sanitize;
+use crate::decide::model::Listing;
+use crate::exit::{Failure, Kind};
+
+/// What one connector's status was: `None` when it has none, an error when it could not be read.
+type Status = Result<Option<Listing>, String>;
+
+impl Connect {
+    pub(super) async fn first_listing(&self, known: &Known) -> Result<Listing, Failure> {
+        let mut failures = Vec::new();
+        for (index, url) in self.workers.urls.iter().enumerate() {
+            self.current.set(index);
+            match self.within_timeout(url, self.listing_from(url, known)).await {
+                Ok(listing) => return Ok(listing),
+                Err(failure) if failure.kind == Kind::Unauthorized => return Err(failure),
+                Err(failure) => {
+                    tracing::debug!("{}", failure.message());
+                    failures.push(failure);
+                }
+            }
+        }
+        self.current.set(0);
+        Err(answers::no_listing(failures))
+    }
+
+    async fn listing_from(&self, url: &Url, known: &Known) -> Result<Listing, Failure> {
+        let response = self.get(url, "/connectors?expand=status").await?;
+        let names = match response.status() {
+            StatusCode::OK => {
+                let known = known.clone();
+                let document =
+                    read_json(response, LONGEST_BODY, move |body| wire::read_document(body, &known)).await;
+                match document.map_err(|error| answers::bad_body(url, &error))? {
+                    Document::Listing(listing) => return Ok(*listing),
+                    Document::Foreign => {
+                        return Err(answers::not_connect(url, "its JSON is not a listing of connectors"));
+                    }
+                    Document::Names(names) => {
+                        tracing::debug!(
+                            "{url} does not know expand=status (Connect < 2.3); asking for each connector by itself"
+                        );
+                        names
+                    }
+                }
+            }
+            // Up to Connect 3.3 one broken connector fails the whole listing.
+            status @ StatusCode::INTERNAL_SERVER_ERROR => {
+                let text = read_text(response).await;
+                if answers::connect_message(&text).is_none() {
+                    return Err(answers::bad_status(url, status, &text));
+                }
+                tracing::warn!(
+                    "{} cannot list all statuses at once{}; asking for each connector by itself",
+                    answers::display_url(url),
+                    answers::message_suffix(&text)
+                );
+                self.names(url).await?
+            }
+            status => return Err(answers::bad_status(url, status, &read_text(response).await)),
+        };
+        self.one_by_one(url, names, known).await
+    }
+
+    async fn names(&self, url: &Url) -> Result<Vec<String>, Failure> {
+        let response = self.get(url, "/connectors").await?;
+        if response.status() != StatusCode::OK {
+            let status = response.status();
+            return Err(answers::bad_status(url, status, &read_text(response).await));
+        }
+        let read = |body| wire::read_document(body, &Known::default());
+        let document = read_json(response, LONGEST_BODY, read).await;
+        match document.map_err(|error| answers::bad_body(url, &error))? {
+            Document::Names(names) => Ok(names),
+            _ => Err(answers::not_connect(url, "its JSON is not a list of names")),
+        }
+    }
+
+    /// Asks for each connector's status by itself. One that answers badly costs itself a warning; no answer at all, or none
+    /// that is a status, ends the attempt with this worker.
+    async fn one_by_one(&self, url: &Url, names: Vec<String>, known: &Known) -> Result<Listing, Failure> {
+        let (mut listings, mut understood, mut problem) = (Vec::new(), false, None);
+        let ask = async |name: String| Ok((self.one_status(url, &name, known).await?, name));
+        let mut answers =
+            stream::iter(names).map(ask).buffer_unordered(self.workers.parallel.max(1));
+        while let Some(answer) = answers.next().await {
+            let (status, name): (Status, String) = answer?;
+            understood |= status.is_ok();
+            match status {
+                Ok(listing) => listings.extend(listing),
+                Err(why) => {
+                    listings.push(Listing::not_understood(&name, &why));
+                    problem.get_or_insert_with(|| format!("{}: {why}", sanitize(&name)));
+                }
+            }
+        }
+        match problem {
+            Some(first) if !understood => {
+                let text = format_args!("no connector's status can be read ({first})");
+                Err(answers::not_connect(url, text))
+            }
+            _ => Ok(Listing::join(listings)),
+        }
+    }
+
+    async fn one_status(&self, url: &Url, name: &str, known: &Known) -> Result<Status, Failure> {
+        if is_dots(name) {
+            return Ok(Err("a URL cannot hold this name".to_owned()));
+        }
+        let path = format!("/connectors/{}/status", encode(name));
+        let request = self.request(Method::GET, url, &path).timeout(self.workers.timeout);
+        let response = request.send().await.map_err(|error| answers::unreachable(url, &error))?;
+        Ok(match response.status() {
+            StatusCode::OK => match read_status(response, name, known.clone()).await {
+                Ok(listing) => Ok(Some(listing)),
+                Err(error) => Err(error.to_string()),
+            },
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+                return Err(answers::bad_status(url, status, &read_text(response).await));
+            }
+            // No status record yet, or deleted meanwhile: the listing omits such a connector too.
+            StatusCode::NOT_FOUND if answers::connect_message(&read_text(response).await).is_some() => Ok(None),
+            status => Err(format!("HTTP {}", status.as_u16())),
+        })
+    }
+}
