@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use super::ledger::Ledger;
 use super::action::Action;
 use super::calls::Call;
+use super::event::Event;
 use super::model::{InstanceId, Listing, Sighting, State};
 use super::outcome::Outcome;
 use super::plan::{Plan, Rules, plan};
@@ -27,7 +28,6 @@ struct World {
     ledger: Ledger,
     policy: Policy,
     filter: Filter,
-    run: u64,
     now: Timestamp,
 }
 
@@ -40,7 +40,6 @@ impl World {
             ledger: Ledger::default(),
             policy: doubling(),
             filter: Filter::default(),
-            run: 0,
             now: Timestamp::from_millis(1_000_000_000),
         }
     }
@@ -62,51 +61,61 @@ impl World {
     }
 
     fn listing(&self) -> Listing {
-        let mut listing = Listing::default();
+        let (mut listing, mut sightings) = (Listing::default(), Vec::new());
         for (name, (state, tasks)) in &self.connectors {
             let own = State::parse(state);
             listing.connectors.add(Some(&own));
-            if own.is_left_alone() {
-                listing.left_alone.insert(name.as_str().into());
+            if own.is_paused_or_stopped() {
+                listing.paused_or_stopped.insert(name.as_str().into());
             }
             if own == State::Running && tasks.is_empty() {
-                listing.no_tasks.push(name.as_str().into());
+                listing.no_tasks.insert(name.as_str().into());
             }
             let sighting = |id, state: State| Sighting {
                 id,
-                left_alone: own.is_left_alone(),
+                paused_or_stopped: own.is_paused_or_stopped(),
                 cause: (state == State::Failed).then(|| "a.B: broken".into()),
                 worker: None,
                 state,
             };
-            listing.sightings.push(sighting(InstanceId::connector(name), own.clone()));
+            sightings.push(sighting(InstanceId::connector(name), own.clone()));
             for (task, state) in tasks {
                 listing.tasks.add(Some(&State::parse(state)));
-                listing.sightings.push(sighting(InstanceId::task(name, *task), State::parse(state)));
+                sightings.push(sighting(InstanceId::task(name, *task), State::parse(state)));
             }
         }
-        listing.arrange();
+        listing.sightings = sightings.into();
         listing
+    }
+
+    fn rules(&self) -> Rules<'_> {
+        Rules { policy: &self.policy, filter: &self.filter }
     }
 
     /// The plan of the next run; nothing is done about it yet.
     fn plan(&mut self) -> Plan {
-        self.run += 1;
         self.now = self.now.plus(FIVE_MINUTES);
         let listing = self.listing();
-        let recovered = self.ledger.observe(&listing, &self.policy, self.run, self.now);
-        Plan::make(listing, &recovered, &self.ledger, &self.policy, &self.filter, self.run, self.now)
+        let rules = Rules { policy: &self.policy, filter: &self.filter };
+        plan(&mut self.ledger, listing, rules, self.now)
+    }
+
+    /// Charges what is due, and lets every restart end in `outcome`.
+    fn restart(&mut self, plan: &mut Plan, outcome: &Outcome) -> Vec<Event> {
+        let charges = plan.due().map(|line| {
+            let mut charge = self.ledger.charge(&line.id, self.now);
+            charge.note(outcome.clone(), self.now);
+            charge
+        });
+        let charges = charges.collect();
+        plan.record(&mut self.ledger, charges, &"unsent".into())
     }
 
     /// One run in which every restart ends in `outcome`, as a table.
     fn run_with(&mut self, outcome: &Outcome) -> String {
         let mut plan = self.plan();
-        plan.note_given_up(&mut self.ledger);
-        let due: Vec<InstanceId> = plan.due().map(|line| line.id.clone()).collect();
-        let charged: Vec<_> = due.iter().map(|id| self.ledger.charge(id, self.run, self.now)).collect();
-        let mut outcomes = Outcomes::default();
-        outcomes.note(due.into_iter().map(|id| (id, outcome.clone())), self.now);
-        plan.settle(&mut self.ledger, &charged, &outcomes, &"unsent".into());
+        plan.record_given_up(&mut self.ledger);
+        self.restart(&mut plan, outcome);
         self.show(&plan)
     }
 
@@ -117,7 +126,7 @@ impl World {
     fn show(&self, plan: &Plan) -> String {
         let mut text = String::new();
         for line in &plan.lines {
-            let row = Row::new(line, &self.ledger, &self.policy, self.run, self.now, View::Run);
+            let row = Row::new(line, &self.ledger, &self.policy, View::Run(self.ledger.run), self.now);
             let state = line.state.as_ref().map_or("-", State::as_str);
             let next = match row.next {
                 None => "-".to_owned(),
@@ -151,12 +160,12 @@ fn failed_is_due() {
     orders/1 FAILED due 0 next 0 runs
     pay/0 FAILED due 0 next 0 runs
     ");
-    assert_snapshot!(format!("{:#?}", plan.batches(&world.ledger, true)), @r#"
+    assert_snapshot!(format!("{:#?}", plan.batches(&world.ledger)), @r#"
     [
         Batch {
             connector: "orders",
             calls: [
-                Together {
+                FailedOf {
                     connector: "orders",
                     expected: [
                         InstanceId {
@@ -211,17 +220,17 @@ fn restart_wait_recover_forgive() {
 fn a_look_between_two_runs_counts_as_the_run_before_it_did() {
     let mut world = World::new().with("orders", "RUNNING", &["FAILED"]);
     world.run();
-    world.ledger.charge(&InstanceId::task("orders", 0), world.run, world.now);
+    world.ledger.charge(&InstanceId::task("orders", 0), world.now);
     world.set("orders", "RUNNING", &["RUNNING"]);
     let forgiven = |world: &World, plan: &Plan, view| {
-        let row = |line| Row::new(line, &world.ledger, &world.policy, world.run, world.now, view);
+        let row = |line| Row::new(line, &world.ledger, &world.policy, view, world.now);
         plan.lines.iter().map(|line| row(line).forgiven).collect::<Vec<_>>()
     };
     let plan = world.plan();
-    assert_eq!(forgiven(&world, &plan, View::Run), [Some(Next::Runs(3))], "its wait is four runs");
+    assert_eq!(forgiven(&world, &plan, View::Run(world.ledger.run)), [Some(Next::Runs(3))], "its wait is four runs");
     let mut look = world.plan();
     look.add_recovering(&world.ledger);
-    assert_eq!(forgiven(&world, &look, View::Between), [Some(Next::Runs(3))]);
+    assert_eq!(forgiven(&world, &look, View::Before(world.ledger.run)), [Some(Next::Runs(3))]);
 }
 
 #[test]
@@ -310,7 +319,7 @@ fn absent_is_neither_healthy_nor_deleted() {
 fn a_pause_ends_an_absence() {
     let mut world = World::new().with("a", "RUNNING", &["FAILED"]).with("b", "RUNNING", &[]);
     world.run();
-    let absent_for = |world: &World| world.ledger.records[&InstanceId::task("a", 0)].absent.map(|it| it.runs);
+    let absent_for = |world: &World| world.ledger.records.get(&InstanceId::task("a", 0)).unwrap().absent.map(|it| it.runs);
     for _ in 0..3 {
         world.connectors.remove("a");
         (0..11).for_each(|_| drop(world.run()));
@@ -326,12 +335,10 @@ fn an_answer_that_tells_nothing_changes_nothing() {
     let mut world = World::new().with("a", "RUNNING", &["FAILED"]);
     world.run();
     let before = world.ledger.records.clone();
-    let mut listing = Listing::default();
-    listing.connectors.add(None);
-    listing.not_understood.insert("b".into());
-    for run in 2..40 {
+    let listing = Listing::not_understood("b", "it is broken");
+    for _ in 2..40 {
         world.now = world.now.plus(FIVE_MINUTES);
-        world.ledger.observe(&listing, &world.policy, run, world.now);
+        world.ledger.observe(&listing, &world.policy, world.now);
     }
     assert_eq!(world.ledger.records, before);
 }
@@ -357,13 +364,12 @@ fn what_cannot_be_read_is_shown_as_it_was_last_seen() {
     world.set("a", "RUNNING", &["FAILED", "RUNNING", "RESTARTING"]);
     world.run();
     world.policy.max_restart = Some(2);
-    let next = world.run + 1;
-    let plan = Plan::unread(&world.ledger, &world.policy, &world.filter, next, world.now);
+    let plan = Plan::unread(&world.ledger, world.rules(), world.now);
     let shown: Vec<String> = plan
         .lines
         .iter()
         .map(|line| {
-            let row = Row::new(line, &world.ledger, &world.policy, world.run, world.now, View::After);
+            let row = Row::new(line, &world.ledger, &world.policy, View::After(world.ledger.run), world.now);
             assert_eq!(line.state, None);
             format!("{} {} next {:?} forgiven {:?}", line.id, line.action.as_str(), row.next, row.forgiven)
         })
@@ -423,7 +429,10 @@ fn excluded_is_shown_and_not_touched() {
 
 #[test]
 fn one_call_only_where_nothing_else_is_remembered() {
-    let together = |world: &mut World| world.plan().wants_together();
+    let together = |world: &mut World| {
+        let batches = world.plan().batches(&world.ledger);
+        batches.iter().any(|batch| matches!(batch.calls[..], [Call::FailedOf { .. }]))
+    };
     assert!(together(&mut World::new().with("a", "RUNNING", &["FAILED", "FAILED", "RUNNING"])));
     assert!(!together(&mut World::new().with("a", "RUNNING", &["FAILED"])), "one is one call anyway");
     assert!(!together(&mut World::new().with("a", "RUNNING", &["FAILED", "FAILED", "RESTARTING"])));
@@ -442,11 +451,11 @@ fn one_call_only_where_nothing_else_is_remembered() {
 }
 
 #[test]
-fn a_plain_call_is_overtaken_when_its_instance_is_no_longer_what_made_it_due() {
+fn a_plain_call_is_not_sent_when_its_instance_is_no_longer_what_made_it_due() {
     let id = |task| InstanceId::task("a", task);
     let failed = Call::One { id: id(0), stuck: false };
     let stuck = Call::One { id: id(0), stuck: true };
-    let together = Call::Together { connector: "a".into(), expected: vec![id(0), id(1)] };
+    let together = Call::FailedOf { connector: "a".into(), expected: vec![id(0), id(1)] };
     for (connector, task, of_failed, of_stuck) in [
         ("RUNNING", "FAILED", "", "it is FAILED"),
         ("FAILED", "FAILED", "", "it is FAILED"),
@@ -459,7 +468,7 @@ fn a_plain_call_is_overtaken_when_its_instance_is_no_longer_what_made_it_due() {
     ] {
         let now = World::new().with("a", connector, &[task, "FAILED"]).listing();
         for (call, expected) in [(&failed, of_failed), (&stuck, of_stuck), (&together, "")] {
-            let said = call.overtaken(&now);
+            let said = call.no_longer_due(&now);
             let as_expected = match said.as_deref() {
                 None => expected.is_empty(),
                 Some(said) => !expected.is_empty() && said.contains(expected),
@@ -468,7 +477,7 @@ fn a_plain_call_is_overtaken_when_its_instance_is_no_longer_what_made_it_due() {
         }
     }
     let gone = World::new().with("a", "RUNNING", &[]).listing();
-    assert_eq!(failed.overtaken(&gone).as_deref(), Some("not restarted, Connect lists it no more"));
+    assert_eq!(failed.no_longer_due(&gone).as_deref(), Some("not restarted, Connect lists it no more"));
 }
 
 #[test]
@@ -497,7 +506,7 @@ fn what_connect_did_not_take_is_refunded() {
 fn giving_up_is_news_once() {
     let mut world = World::new().with("a", "FAILED", &[]).policy(|policy| policy.max_restart = Some(1));
     world.run();
-    let news = |world: &mut World| world.plan().note_given_up(&mut world.ledger).len();
+    let news = |world: &mut World| world.plan().record_given_up(&mut world.ledger).len();
     assert_eq!([news(&mut world), news(&mut world)], [1, 0]);
     world.policy.max_restart = Some(2);
     world.run();
@@ -604,10 +613,9 @@ proptest! {
             let tasks = seen.filter(|(_, state)| state != "absent").collect();
             world.connectors.insert("c".to_owned(), ("RUNNING".to_owned(), tasks));
             let listing = world.listing();
-            world.run += 1;
-            let (run, now) = (world.run, world.now);
-            let recovered = world.ledger.observe(&listing, &world.policy, run, now);
-            let mut plan = Plan::make(listing, &recovered, &world.ledger, &world.policy, &world.filter, run, now);
+            let rules = Rules { policy: &world.policy, filter: &world.filter };
+            let mut plan = plan(&mut world.ledger, listing, rules, world.now);
+            let run = world.ledger.run;
             let mut due = Vec::new();
             for (id, (expected, history)) in (0u32..).zip(expected.iter_mut().zip(&histories)) {
                 let state = history[index];
@@ -623,10 +631,7 @@ proptest! {
                     due.push(id);
                 }
             }
-            let charged: Vec<_> = due.iter().map(|id| world.ledger.charge(id, run, now)).collect();
-            let mut results = Outcomes::default();
-            results.note(due.iter().map(|id| (id.clone(), outcome.clone())), now);
-            plan.settle(&mut world.ledger, &charged, &results, &"unsent".into());
+            world.restart(&mut plan, outcome);
             let counts = matches!(outcome, Outcome::Taken | Outcome::FailedAgain(_) | Outcome::Unknown(_));
             for (_, expected) in (0..).zip(&mut expected).filter(|(id, _)| counts && due.contains(&InstanceId::task("c", *id))) {
                 expected.attempts += 1;
@@ -653,7 +658,7 @@ proptest! {
                 world.set("c", "RUNNING", &[state, "FAILED"]);
             }
             world.run();
-            let now: Vec<_> = world.ledger.records.iter().filter(|(id, _)| &*id.connector == "still").collect();
+            let now: Vec<_> = world.ledger.records.iter().filter(|record| &*record.id.connector == "still").collect();
             prop_assert_eq!(now, still.iter().collect::<Vec<_>>());
         }
     }
