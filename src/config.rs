@@ -13,11 +13,11 @@ use reqwest::Url;
 use tracing::Level;
 
 use crate::cli::{SETTINGS, Setting, Typed};
-use crate::decide::secrets::mask_secrets;
-use crate::decide::text::{cut, sanitize};
 use crate::decide::plan::Rules;
 use crate::decide::policy::{Pace, Policy};
+use crate::decide::secrets::mask_secrets;
 use crate::decide::select::Filter;
+use crate::decide::text::{cut, sanitize};
 use crate::http::{Authorization, Identity, Proxy, Secret, TrustedCas};
 use crate::logging;
 use crate::store::{ConfigMap, Place, ServiceAccount};

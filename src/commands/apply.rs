@@ -61,7 +61,7 @@ struct Sending<'a, C> {
     charges: RefCell<&'a mut ByInstance<Charge>>,
     /// When the status was asked for that the plan was made of.
     read_at: Instant,
-    clock: &'a Clock,
+    clock: &'a Clock<'a>,
     halt: watch::Sender<Option<Halt>>,
     /// Whether Connect can restart all failed instances of a connector in one call; asked when the first such call comes up.
     kip_745: OnceCell<bool>,
@@ -78,7 +78,7 @@ pub(super) async fn apply<C: Cluster>(
     read_at: Instant,
     parallel: usize,
     mut end: Instant,
-    clock: &Clock,
+    clock: &Clock<'_>,
     interrupt: &Interrupt,
 ) -> Option<Halt> {
     let sending = Sending {

@@ -20,7 +20,7 @@ use crate::report::{RunReport, json, text};
 use crate::{http, logging, signal};
 
 /// Where the time comes from.
-pub type Clock = dyn Fn() -> Timestamp;
+pub type Clock<'a> = dyn Fn() -> Timestamp + 'a;
 
 /// The machine's clock.
 pub fn system_clock() -> Timestamp {
@@ -65,9 +65,10 @@ async fn run_until_done(config: Config, typed: &Typed, environment: &Environment
     match signal::listen() {
         // Secrets rotate: every run of a loop reads the settings' files again.
         Ok(interrupt) => {
-            let reread = || Config::new(typed, environment).map_err(|refused| Failure::new(Kind::Usage, refused));
+            let reread =
+                || Config::new(typed, environment).map_err(|refused| Failure::new(Kind::Usage, refused));
             run::run(config, reread, interrupt).await
-        },
+        }
         Err(error) => {
             let failure = Failure::new(Kind::Internal, format!("signals cannot be handled: {error}"));
             fail(Some("run"), config.output, failure)
@@ -132,7 +133,8 @@ fn connect(config: &Config) -> Result<Connect, Failure> {
         identity: config.connect.identity.clone(),
         proxy: config.connect.proxy.clone(),
     });
-    let http = http.map_err(|text| Failure::new(Kind::Usage, format!("the HTTP client cannot be set up: {text}")))?;
+    let http =
+        http.map_err(|text| Failure::new(Kind::Usage, format!("the HTTP client cannot be set up: {text}")))?;
     Ok(Connect::new(
         http,
         Workers {

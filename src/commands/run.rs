@@ -124,7 +124,7 @@ pub async fn one_run<C: Cluster, S: Store>(
     cluster: &C,
     store: &mut S,
     options: &RunOptions<'_>,
-    clock: &Clock,
+    clock: &Clock<'_>,
     interrupt: &mut Interrupt,
 ) -> Result<RunReport, Failure> {
     let (now, end) = (clock(), end_of(options.deadline));
@@ -142,12 +142,17 @@ pub async fn one_run<C: Cluster, S: Store>(
         let unsent = match store.charge(ledger, now.plus(options.deadline)).await {
             Ok(()) => {
                 let (parallel, interrupt) = (options.parallel, &*interrupt);
-                let halt = apply(cluster, batches, &mut charges, read_at, parallel, end, clock, interrupt).await;
+                let halt =
+                    apply(cluster, batches, &mut charges, read_at, parallel, end, clock, interrupt).await;
                 report.failure = halt_failure(halt);
                 halt.map_or("not sent", Halt::reason)
             }
             Err(failure) => {
-                report.events.extend(plan.record(ledger, charges, &"not sent, because the state could not be written".into()));
+                report.events.extend(plan.record(
+                    ledger,
+                    charges,
+                    &"not sent, because the state could not be written".into(),
+                ));
                 report.failure = Some(failure);
                 return Ok(report);
             }

@@ -10,8 +10,8 @@ use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
 use super::body::BodyError;
-use crate::decide::text::one_line;
 use crate::decide::outcome::Outcome;
+use crate::decide::text::one_line;
 use crate::exit::{Failure, Kind};
 use crate::http;
 
@@ -45,10 +45,14 @@ pub(super) fn bad_status(url: &Url, status: StatusCode, text: &str) -> Failure {
     let said = message_suffix(text);
     let not_connect_at = |text: String, hint: &str| failure(Kind::NotConnect, url, text).hint(hint);
     match status {
-        StatusCode::UNAUTHORIZED => {
-            failure(Kind::Unauthorized, url, format!("HTTP 401: not allowed without other credentials{said}"))
-                .hint("check KAFKA_CONNECT_USER and KAFKA_CONNECT_PASS (or their _FILE), or KAFKA_CONNECT_TOKEN_FILE")
-        }
+        StatusCode::UNAUTHORIZED => failure(
+            Kind::Unauthorized,
+            url,
+            format!("HTTP 401: not allowed without other credentials{said}"),
+        )
+        .hint(
+            "check KAFKA_CONNECT_USER and KAFKA_CONNECT_PASS (or their _FILE), or KAFKA_CONNECT_TOKEN_FILE",
+        ),
         StatusCode::FORBIDDEN => failure(Kind::Unauthorized, url, format!("HTTP 403: forbidden{said}"))
             .hint("these credentials, or none, do not suffice for this: ask who runs Connect or its proxy"),
         StatusCode::NOT_FOUND => not_connect_at(

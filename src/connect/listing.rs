@@ -7,8 +7,8 @@ use reqwest::{Method, StatusCode, Url};
 use super::body::{read_json, read_text};
 use super::wire::{self, Document, Known};
 use super::{Connect, LONGEST_BODY, answers, encode, is_dots, read_status};
-use crate::decide::text::sanitize;
 use crate::decide::model::Listing;
+use crate::decide::text::sanitize;
 use crate::exit::{Failure, Kind};
 
 /// What one connector's status was: `None` when it has none, an error when it could not be read.
@@ -89,8 +89,7 @@ impl Connect {
     async fn one_by_one(&self, url: &Url, names: Vec<String>, known: &Known) -> Result<Listing, Failure> {
         let (mut listings, mut understood, mut problem) = (Vec::new(), false, None);
         let ask = async |name: String| Ok((self.one_status(url, &name, known).await?, name));
-        let mut answers =
-            stream::iter(names).map(ask).buffer_unordered(self.workers.parallel.max(1));
+        let mut answers = stream::iter(names).map(ask).buffer_unordered(self.workers.parallel.max(1));
         while let Some(answer) = answers.next().await {
             let (status, name): (Status, String) = answer?;
             understood |= status.is_ok();
@@ -127,7 +126,9 @@ impl Connect {
                 return Err(answers::bad_status(url, status, &read_text(response).await));
             }
             // No status record yet, or deleted meanwhile: the listing omits such a connector too.
-            StatusCode::NOT_FOUND if answers::connect_message(&read_text(response).await).is_some() => Ok(None),
+            StatusCode::NOT_FOUND if answers::connect_message(&read_text(response).await).is_some() => {
+                Ok(None)
+            }
             status => Err(format!("HTTP {}", status.as_u16())),
         })
     }

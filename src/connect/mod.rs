@@ -144,7 +144,7 @@ impl Connect {
         if status == StatusCode::ACCEPTED
             && let Call::FailedOf { connector, expected } = call
         {
-            return match read_status(response, connector, Known::connector(connector)).await {
+            return match read_status(response, connector, Known::connectors(&[connector])).await {
                 Ok(listing) => Sent::Done(accepted(expected, &listing)),
                 Err(error) => {
                     Sent::Done(call.all(&Outcome::Unknown(format!("HTTP 202, but {error}").into())))
@@ -179,7 +179,7 @@ impl Cluster for Connect {
         };
         let status = response.status();
         if status == StatusCode::OK {
-            let listing = read_status(response, connector, Known::connector(connector)).await;
+            let listing = read_status(response, connector, Known::connectors(&[connector])).await;
             return match listing {
                 Ok(listing) if listing.not_understood.is_empty() => Ok(listing),
                 Ok(_) => Err(not_now(&"it cannot be understood")),

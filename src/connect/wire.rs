@@ -12,10 +12,10 @@ use std::sync::Arc;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::decide::cause::root_cause;
-use crate::decide::text::sanitize;
 use crate::decide::ledger::Ledger;
 use crate::decide::model::{Counts, InstanceId, Listing, Sighting, State};
 use crate::decide::text::Interner;
+use crate::decide::text::sanitize;
 
 /// What the ledger holds before a listing is read.
 #[derive(Clone, Debug, Default)]
@@ -37,9 +37,10 @@ impl Known {
         Self(Arc::new(KnownOf { connectors, texts: causes.collect() }))
     }
 
-    /// One connector, and no texts.
-    pub fn connector(name: &str) -> Self {
-        Self(Arc::new(KnownOf { connectors: BTreeSet::from([name.into()]), ..KnownOf::default() }))
+    /// These connectors, and no texts.
+    pub fn connectors(names: &[&str]) -> Self {
+        let connectors = names.iter().map(|name| Arc::from(*name)).collect();
+        Self(Arc::new(KnownOf { connectors, ..KnownOf::default() }))
     }
 
     /// Whether every instance of this connector is kept.
@@ -465,10 +466,8 @@ mod tests {
     #[test]
     fn of_a_remembered_connector_every_instance_is_kept() {
         let kept = |name: &str| {
-            let known = Known::connector(name);
-            let Document::Listing(listing) = read_document(TWO.as_bytes(), &known).unwrap() else {
-                panic!()
-            };
+            let known = Known::connectors(&[name]);
+            let Document::Listing(listing) = read_document(TWO.as_bytes(), &known).unwrap() else { panic!() };
             let ids: Vec<_> = listing.sightings.iter().map(|seen| seen.id.to_string()).collect();
             (ids.join(" "), listing.paused_or_stopped)
         };

@@ -90,7 +90,10 @@ impl Plan {
         let mut batches: Vec<(u32, Batch)> = Vec::with_capacity(due.len());
         for (connector, lines) in due {
             let fewest = lines.iter().map(|line| ledger.attempts(&line.id)).min().unwrap_or(0);
-            batches.push((fewest, Batch { connector: Arc::clone(connector), calls: calls(connector, &lines, ledger) }));
+            batches.push((
+                fewest,
+                Batch { connector: Arc::clone(connector), calls: calls(connector, &lines, ledger) },
+            ));
         }
         batches.sort_by_key(|(fewest, _)| *fewest);
         batches.into_iter().map(|(_, batch)| batch).collect()

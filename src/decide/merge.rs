@@ -19,7 +19,8 @@ impl Ledger {
         let theirs_only = theirs.records.iter().filter(|record| !self.records.has(&record.id));
         let ids = self.records.iter().chain(theirs_only).map(|record| record.id.clone());
         let merged = ids.filter_map(|id| {
-            let (before, ours, theirs) = (base.records.get(&id), self.records.get(&id), theirs.records.get(&id));
+            let (before, ours, theirs) =
+                (base.records.get(&id), self.records.get(&id), theirs.records.get(&id));
             match pick(before, ours, theirs) {
                 Pick::Ours => ours.cloned(),
                 Pick::Theirs => theirs.cloned(),

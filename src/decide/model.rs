@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use super::text::sanitize;
 use super::table::{ByInstance, OfInstance};
+use super::text::sanitize;
 
 /// A connector's own instance (`task` is `None`) or one of its tasks: the unit
 /// that fails, is restarted and is remembered (the word is KIP-745's).

@@ -153,12 +153,13 @@ impl Plan {
         let long = self.lines.iter().filter(|line| {
             line.action == Action::InTransition
                 && filter.selects(&line.id.connector)
-                && ledger.records.get(&line.id).is_some_and(|record| transition_runs(record) >= LONG_IN_TRANSITION)
+                && ledger
+                    .records
+                    .get(&line.id)
+                    .is_some_and(|record| transition_runs(record) >= LONG_IN_TRANSITION)
         });
-        let warning = warning(
-            "in transition for three runs or more (see --stuck-after)",
-            long.map(|line| &line.id),
-        );
+        let warning =
+            warning("in transition for three runs or more (see --stuck-after)", long.map(|line| &line.id));
         self.warnings.extend(warning);
     }
 }
@@ -175,7 +176,8 @@ struct Judge<'a> {
 impl Judge<'_> {
     fn lines(&self, listing: Listing) -> ByInstance<Line> {
         let mut lines = self.absent(&listing);
-        let no_tasks: BTreeSet<_> = listing.no_tasks.iter().filter(|name| !self.just_recovered(name)).collect();
+        let no_tasks: BTreeSet<_> =
+            listing.no_tasks.iter().filter(|name| !self.just_recovered(name)).collect();
         // Grown step by step, it would at last take twice the room: in an outage that is a tenth of all memory.
         lines.reserve_exact(listing.sightings.len().saturating_add(no_tasks.len()));
         lines.extend(no_tasks.into_iter().map(|name| Line {
@@ -267,13 +269,7 @@ impl Line {
 }
 
 /// The decision about a failed instance, in the order of the contract.
-fn failed(
-    connector: &str,
-    episode: Option<&Episode>,
-    rules: Rules<'_>,
-    run: u64,
-    now: Timestamp,
-) -> Action {
+fn failed(connector: &str, episode: Option<&Episode>, rules: Rules<'_>, run: u64, now: Timestamp) -> Action {
     if !rules.filter.selects(connector) {
         return Action::Excluded;
     }

@@ -228,7 +228,10 @@ pub(crate) mod tests {
     #[test]
     fn with_ratio_1_every_run_is_due() {
         let policy = Policy { ratio: 1, ..doubling() };
-        assert_eq!(policy.due(&episode(6, 10, Timestamp::default()), 11, Timestamp::default()), Next::Runs(0));
+        assert_eq!(
+            policy.due(&episode(6, 10, Timestamp::default()), 11, Timestamp::default()),
+            Next::Runs(0)
+        );
         assert_eq!(policy.forgiveness(6), Wait::Runs(2));
     }
 
@@ -236,9 +239,15 @@ pub(crate) mod tests {
     fn without_back_off_there_is_no_limit() {
         let policy = Policy { backoff: false, ..doubling() };
         assert_eq!(policy.limit(), None);
-        assert_eq!(policy.due(&episode(900, 10, Timestamp::default()), 11, Timestamp::default()), Next::Runs(0));
+        assert_eq!(
+            policy.due(&episode(900, 10, Timestamp::default()), 11, Timestamp::default()),
+            Next::Runs(0)
+        );
         let clock = Policy { backoff: false, ..by_clock() };
-        assert_eq!(clock.due(&episode(900, 10, Timestamp::default()), 10, Timestamp::default()), Next::Runs(0));
+        assert_eq!(
+            clock.due(&episode(900, 10, Timestamp::default()), 10, Timestamp::default()),
+            Next::Runs(0)
+        );
         assert_eq!(clock.forgiveness(3), Wait::Time(10 * MINUTE));
     }
 

@@ -13,7 +13,12 @@ use super::table::ByInstance;
 impl Plan {
     /// Records what became of the attempts that were charged. `unsent` says why a due instance without an outcome got no
     /// request.
-    pub fn record(&mut self, ledger: &mut Ledger, charges: ByInstance<Charge>, unsent: &Arc<str>) -> Vec<Event> {
+    pub fn record(
+        &mut self,
+        ledger: &mut Ledger,
+        charges: ByInstance<Charge>,
+        unsent: &Arc<str>,
+    ) -> Vec<Event> {
         let mut events = Vec::new();
         for charge in charges {
             let outcome = charge.outcome.clone().unwrap_or_else(|| Outcome::NotSent(Arc::clone(unsent)));

@@ -9,10 +9,10 @@ use std::time::Duration;
 use insta::assert_snapshot;
 use proptest::prelude::*;
 
-use super::ledger::Ledger;
 use super::action::Action;
 use super::calls::Call;
 use super::event::Event;
+use super::ledger::Ledger;
 use super::model::{InstanceId, Listing, Sighting, State};
 use super::outcome::Outcome;
 use super::plan::{Plan, Rules, plan};
@@ -227,7 +227,11 @@ fn a_look_between_two_runs_counts_as_the_run_before_it_did() {
         plan.lines.iter().map(|line| row(line).forgiven).collect::<Vec<_>>()
     };
     let plan = world.plan();
-    assert_eq!(forgiven(&world, &plan, View::Run(world.ledger.run)), [Some(Next::Runs(3))], "its wait is four runs");
+    assert_eq!(
+        forgiven(&world, &plan, View::Run(world.ledger.run)),
+        [Some(Next::Runs(3))],
+        "its wait is four runs"
+    );
     let mut look = world.plan();
     look.add_recovering(&world.ledger);
     assert_eq!(forgiven(&world, &look, View::Before(world.ledger.run)), [Some(Next::Runs(3))]);
@@ -319,7 +323,8 @@ fn absent_is_neither_healthy_nor_deleted() {
 fn a_pause_ends_an_absence() {
     let mut world = World::new().with("a", "RUNNING", &["FAILED"]).with("b", "RUNNING", &[]);
     world.run();
-    let absent_for = |world: &World| world.ledger.records.get(&InstanceId::task("a", 0)).unwrap().absent.map(|it| it.runs);
+    let absent_for =
+        |world: &World| world.ledger.records.get(&InstanceId::task("a", 0)).unwrap().absent.map(|it| it.runs);
     for _ in 0..3 {
         world.connectors.remove("a");
         (0..11).for_each(|_| drop(world.run()));

@@ -9,11 +9,11 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::{About, RunReport};
-use crate::decide::text::sanitize;
 use crate::decide::model::{Counts, InstanceId, State};
 use crate::decide::plan::Plan;
 use crate::decide::policy::Next;
 use crate::decide::row::Row;
+use crate::decide::text::sanitize;
 use crate::decide::time::Timestamp;
 use crate::exit::Failure;
 

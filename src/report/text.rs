@@ -9,11 +9,11 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{About, RunReport};
 use crate::decide::action::Action;
-use crate::decide::text::sanitize;
 use crate::decide::model::Counts;
 use crate::decide::plan::Plan;
 use crate::decide::policy::Next;
 use crate::decide::row::{Row, View};
+use crate::decide::text::sanitize;
 use crate::decide::time::Timestamp;
 
 /// Two screenfuls; the JSON has all.

@@ -22,8 +22,8 @@ use tokio::time::{Instant, sleep};
 use super::format::{self, Lease};
 use super::kubernetes::{Api, ConfigMap, Replaced};
 use super::{Found, Loaded, Store, refused, state_failure};
-use crate::decide::text::sanitize;
 use crate::decide::ledger::Ledger;
+use crate::decide::text::sanitize;
 use crate::decide::time::Timestamp;
 use crate::exit::{Failure, Kind};
 
@@ -187,7 +187,8 @@ impl Store for ConfigMapStore {
                 Found::Corrupt(_) => self.object = without_state(std::mem::take(&mut self.object), now()).0,
             }
         }
-        Err(state_failure(format!(
+        Err(state_failure(
+            format!(
                 "the state configmap:{} was changed by others {MERGES} times while this run wrote it",
                 self.api.map()
             ),
@@ -281,7 +282,8 @@ fn refuse_too_large(map: &ConfigMap, before: &Value, after: &Value, limit: usize
         return Ok(());
     }
     let state = state_of(after).map_or(0, str::len);
-    Err(state_failure(format!(
+    Err(state_failure(
+        format!(
             "the ConfigMap {map} would hold {} KiB (the state {} of them), and {} KiB is the most that fits",
             size.div_ceil(1024),
             state.div_ceil(1024),

@@ -37,20 +37,20 @@ impl FileStore {
         let path = resolve_links(path)?;
         refuse_other_than_file(&path)?;
         let unusable = |error: &io::Error| {
-            state_failure(format!("the state {} cannot be written: {error}", path.display()),
-                FOLDER_HINT,
-            )
+            state_failure(format!("the state {} cannot be written: {error}", path.display()), FOLDER_HINT)
         };
         fs::create_dir_all(folder_of(&path)).map_err(|error| unusable(&error))?;
         let lock = with_suffix(&path, ".lock");
         match lock::take(&lock, wait).await {
             Ok(Some(lock)) => Ok(Self { path, cluster: cluster.to_owned(), _lock: lock }),
             Ok(None) => {
-                let held = Failure::new(Kind::Locked, format!("another run holds the state {}", path.display()));
+                let held =
+                    Failure::new(Kind::Locked, format!("another run holds the state {}", path.display()));
                 Err(held.hint("it ends by itself; start this one again then"))
             }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && lock.exists() => {
-                Err(state_failure(format!("the state's lock {} cannot be opened: {error}", lock.display()),
+                Err(state_failure(
+                    format!("the state's lock {} cannot be opened: {error}", lock.display()),
                     "another user may have made it, by a run by hand: give it and the state to the user that runs guardian",
                 ))
             }
@@ -67,9 +67,9 @@ impl FileStore {
             match error.kind() {
                 // EBUSY: a single file that is mounted into a container.
                 io::ErrorKind::ResourceBusy => state_failure(message, MOUNT_HINT),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => state_failure(message,
-                    "make room on that file system; the old state is intact",
-                ),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    state_failure(message, "make room on that file system; the old state is intact")
+                }
                 _ => state_failure(message, FOLDER_HINT),
             }
         })
@@ -197,7 +197,8 @@ fn resolve_links(path: &Path) -> Result<PathBuf, Failure> {
             Err(_) => return Ok(fs::canonicalize(&end).unwrap_or(end)),
         }
     }
-    Err(state_failure(format!("the state {} cannot be written: its symbolic links lead to no file", path.display()),
+    Err(state_failure(
+        format!("the state {} cannot be written: its symbolic links lead to no file", path.display()),
         FOLDER_HINT,
     ))
 }

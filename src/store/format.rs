@@ -61,7 +61,12 @@ pub struct Lease {
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write(mut writer: impl Write, cluster: &str, ledger: &Ledger, lease: Option<&Lease>) -> io::Result<()> {
+pub fn write(
+    mut writer: impl Write,
+    cluster: &str,
+    ledger: &Ledger,
+    lease: Option<&Lease>,
+) -> io::Result<()> {
     let cluster = serde_json::to_string(cluster)?;
     write!(writer, "{{\"version\":{VERSION},\"cluster\":{cluster},\"run\":{},", ledger.run)?;
     if let Some(lease) = lease {
@@ -109,9 +114,8 @@ pub fn read<R: Read>(
         _ => return Err(Refusal::Corrupt("it names no cluster".to_owned())),
     }
     let body: Body = serde_json::from_reader(io::BufReader::new(open()?))?;
-    let lease = body
-        .claim
-        .map(|line| Lease { holder: line.holder.into_owned(), expires_at: line.expires_at.0 });
+    let lease =
+        body.claim.map(|line| Lease { holder: line.holder.into_owned(), expires_at: line.expires_at.0 });
     Ok((Ledger { run: body.run, records: body.instances.0 }, lease))
 }
 
@@ -334,10 +338,7 @@ mod tests {
             r#"{"version":1,"cluster":"c","run":17,"claim":{"by":"pod-1 (pid 7)","until":"1970-01-01T00:00:00.001Z"},"instances":["#
         ));
         assert_eq!(parse(&text).unwrap(), ledger);
-        assert_eq!(
-            read(|| Ok(text.as_bytes()), "c").unwrap(),
-            (ledger.clone(), Some(lease))
-        );
+        assert_eq!(read(|| Ok(text.as_bytes()), "c").unwrap(), (ledger.clone(), Some(lease)));
         let released = text.replace(r#"{"by":"pod-1 (pid 7)","until":"1970-01-01T00:00:00.001Z"}"#, "null");
         assert_eq!(read(|| Ok(released.as_bytes()), "c").unwrap(), (ledger, None));
         assert!(matches!(parse(&text.replace("\"pod-1 (pid 7)\"", "7")), Err(Refusal::Corrupt(_))));

@@ -93,9 +93,7 @@ impl Api {
     pub(super) fn new(map: &ConfigMap) -> Result<Self, Failure> {
         let wrong = |text: String| {
             let message = format!("the client for the Kubernetes API cannot be set up: {text}");
-            state_failure(message,
-                "KUBERNETES_SERVICE_HOST and _PORT say where the API server is",
-            )
+            state_failure(message, "KUBERNETES_SERVICE_HOST and _PORT say where the API server is")
         };
         let mut url = map.account.server.clone();
         url.path_segments_mut().map_err(|()| wrong("its URL has no path".to_owned()))?.extend([
@@ -193,7 +191,8 @@ impl Api {
                 version.is_some_and(|version| !version.is_empty())
             })
             .ok_or_else(|| {
-                state_failure(format!(
+                state_failure(
+                    format!(
                         "what answers at {} is not the Kubernetes API: no ConfigMap in a 200",
                         self.server()
                     ),

@@ -1,28 +1,26 @@
 //! What holds for any input at all: one function for each fuzz target. It panics when a promise is broken. `cargo fuzz`
 //! calls it with what libFuzzer makes up, `cargo test` with the committed corpus and with damaged copies of it.
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
-use std::sync::Arc;
 
 use connector_guardian::cli::{self, Parsed};
 use connector_guardian::config::{Config, Environment, reporting};
-use connector_guardian::connect::wire::{Collector, Document, read_document, read_status};
+use connector_guardian::connect::wire::{Document, Known, read_document, read_status};
 use connector_guardian::decide::cause::root_cause;
-use connector_guardian::decide::secrets::mask_secrets;
-use connector_guardian::decide::text::sanitize;
 use connector_guardian::decide::ledger::Ledger;
 use connector_guardian::decide::model::{Counts, InstanceId, Listing, State};
+use connector_guardian::decide::secrets::mask_secrets;
+use connector_guardian::decide::text::sanitize;
 use connector_guardian::store::format::{self, Refusal};
 
 /// A document of any bytes is read or refused. What is JSON is read, in pieces as in one; its counts add up; every
 /// failed instance has its sighting, once; and no text in it could move a terminal's cursor.
 pub(crate) fn status(data: &[u8]) {
-    let remembered: BTreeSet<Arc<str>> = ["orders", "a"].map(Arc::from).into();
-    let whole = read_document(data, &remembered);
-    let pieces = read_document(OneByOne(data), &remembered);
+    let known = Known::connectors(&["orders", "a"]);
+    let whole = read_document(data, &known);
+    let pieces = read_document(OneByOne(data), &known);
     match (&whole, &pieces) {
         (Ok(whole), Ok(pieces)) => assert_eq!(whole, pieces),
         (Err(_), Err(_)) => {}
@@ -34,9 +32,7 @@ pub(crate) fn status(data: &[u8]) {
     if let Ok(Document::Listing(listing)) = &whole {
         listed(listing);
     }
-    let mut collector = Collector::new(&remembered);
-    if read_status(data, "orders", &mut collector).is_ok() {
-        let listing = collector.finish();
+    if let Ok(listing) = read_status(data, "orders", &known) {
         listed(&listing);
         assert_eq!(listing.connectors.total, 1);
     }
@@ -60,7 +56,7 @@ fn listed(listing: &Listing) {
         one_clean_line(&seen.id.to_string());
         seen.cause.as_deref().into_iter().for_each(a_cause);
         assert!(!seen.id.connector.is_empty());
-        assert_eq!(listing.sighting(&seen.id), Some(seen));
+        assert_eq!(listing.sightings.get(&seen.id), Some(seen));
     }
     listing.warnings.iter().for_each(|warning| one_clean_line(warning));
 }
@@ -97,15 +93,15 @@ fn a_cause(cause: &str) {
 
 /// A state is read or refused; what was read is written so that it is read again as the same, byte for byte.
 pub(crate) fn state(data: &[u8]) {
-    let read = |bytes: &[u8]| format::read(|| Ok(OneByOne(bytes)), "test").expect("memory can be read");
+    let read = |bytes: &[u8]| format::read(|| Ok(OneByOne(bytes)), "test").map(|(ledger, _)| ledger);
     let write = |ledger: &Ledger| {
         let mut bytes = Vec::new();
-        format::write(&mut bytes, "test", ledger).expect("memory takes everything");
+        format::write(&mut bytes, "test", ledger, None).expect("memory takes everything");
         bytes
     };
     match read(data) {
         Ok(ledger) => {
-            for episode in ledger.records.values().filter_map(|record| record.episode.as_ref()) {
+            for episode in ledger.records.iter().filter_map(|record| record.episode.as_ref()) {
                 assert_eq!(episode.attempts > 0, episode.last_attempt.is_some());
             }
             let written = write(&ledger);
@@ -113,6 +109,7 @@ pub(crate) fn state(data: &[u8]) {
             assert_eq!(again, ledger);
             assert_eq!(write(&again), written);
         }
+        Err(Refusal::Unreadable(error)) => panic!("memory can be read: {error}"),
         Err(Refusal::Corrupt(why)) => one_clean_line(&why),
         Err(Refusal::Newer(version)) => assert!(version > 1),
         Err(Refusal::OtherCluster(name)) => assert_ne!(name, "test"),

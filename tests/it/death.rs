@@ -16,8 +16,10 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::mpsc;
 
-use connector_guardian::decide::ledger::{Attempt, Episode, Ledger, Record};
-use connector_guardian::decide::model::{InstanceId, Timestamp};
+use connector_guardian::decide::ledger::Ledger;
+use connector_guardian::decide::model::InstanceId;
+use connector_guardian::decide::record::{Attempt, Episode, Record};
+use connector_guardian::decide::time::Timestamp;
 use connector_guardian::store::format;
 
 use crate::sim::{Connect, Failure, Profile};
@@ -266,10 +268,11 @@ fn a_reset_that_is_killed_has_forgotten_or_not() {
             let story = fresh();
             let ended = story.killed_at(&Point { call: call.clone(), nth }, &["reset", "parked"]);
             let ledger = story.load();
-            let left = ledger.records.keys().filter(|id| &*id.connector == "parked").count();
+            let left = ledger.records.of_connector("parked").len();
             assert!([0, PARKED as usize].contains(&left), "{call} {nth}: {left} are left");
             let others = |ledger: &Ledger| {
-                let others = ledger.records.clone().into_iter().filter(|(id, _)| &*id.connector != "parked");
+                let others =
+                    ledger.records.clone().into_iter().filter(|record| &*record.id.connector != "parked");
                 others.collect::<Vec<_>>()
             };
             assert_eq!(others(&ledger), others(&story.before));
@@ -341,7 +344,7 @@ impl Story {
         if start.remembers() {
             before = remember(&connect);
             let mut text = Vec::new();
-            format::write(&mut text, "test", &before).expect("memory takes everything");
+            format::write(&mut text, "test", &before, None).expect("memory takes everything");
             write_state(&state, &text);
         } else if start == Start::Corrupt {
             write_state(&state, CORRUPT.as_bytes());
@@ -390,7 +393,7 @@ impl Story {
             .map(|(name, task)| InstanceId { connector: (*name).into(), task: *task })
             .collect();
         let mut others = ledger.records.clone();
-        others.retain(|id, _| !victims.contains(id));
+        others.retain(|record| !victims.contains(&record.id));
         assert_eq!(others, self.before.records, "{told}: the other records");
         for id in &victims {
             let attempts = ledger.episode(id).map_or(0, |episode| episode.attempts);
@@ -435,8 +438,8 @@ impl Story {
         }
         let (document, code) = self.guardian.run_json();
         assert_eq!(code, 0, "{told}: {document:#}");
-        let given_up =
-            VICTIMS.len() + self.before.records.keys().filter(|id| &*id.connector != "parked").count();
+        let given_up = VICTIMS.len()
+            + self.before.records.iter().filter(|record| &*record.id.connector != "parked").count();
         assert_eq!(document["summary"]["gave_up"], given_up, "{told}: {document:#}");
         self.check(told);
         assert_eq!(self.connect.restarts_of_unfailed(), [""; 0], "{told}");
@@ -493,9 +496,9 @@ fn remember(connect: &Connect) -> Ledger {
                 worker: Some(format!("127.0.0.1:{}", connect.port()).into()),
                 ..Episode::starting(30, at)
             }),
-            ..Record::default()
+            ..Record::new(id)
         };
-        ledger.records.insert(id, record);
+        ledger.records.insert(record);
     };
     add(InstanceId::task("orders", 3), MAX_RESTART);
     add(InstanceId::task("given-up", 0), MAX_RESTART);

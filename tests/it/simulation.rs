@@ -6,21 +6,26 @@
 //! Time is virtual (tokio's paused clock), so that ten thousand runs take
 //! seconds.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use connector_guardian::commands::Clock;
-use connector_guardian::commands::run::{Cluster, Orders, Ran, one_run};
-use connector_guardian::connect::{self, Remembered, Reply};
-use connector_guardian::decide::ledger::{Episode, Ledger};
-use connector_guardian::decide::model::{InstanceId, Listing, Sighting, State, Timestamp};
+use connector_guardian::commands::run::{RunOptions, one_run};
+use connector_guardian::connect::{Cluster, Known, Sent};
+use connector_guardian::decide::calls::Call;
+use connector_guardian::decide::ledger::Ledger;
+use connector_guardian::decide::model::{InstanceId, Listing, Sighting, State};
 use connector_guardian::decide::outcome::Outcome;
-use connector_guardian::decide::plan::Call;
+use connector_guardian::decide::plan::Rules;
 use connector_guardian::decide::policy::{Pace, Policy};
+use connector_guardian::decide::record::Episode;
 use connector_guardian::decide::select::Filter;
-use connector_guardian::store::{self, Loaded, Store};
+use connector_guardian::decide::time::Timestamp;
+use connector_guardian::exit::{Failure, Kind};
+use connector_guardian::report::RunReport;
+use connector_guardian::store::{Loaded, Store};
 use tokio::time::Instant;
 
 use crate::support::Dice;
@@ -88,36 +93,35 @@ async fn touch(world: &Shared) {
 struct Virtual(Shared);
 
 impl Cluster for Virtual {
-    async fn listing(&self, remembered: &Remembered) -> Result<Listing, connect::Trouble> {
+    async fn listing(&self, known: &Known) -> Result<Listing, Failure> {
         touch(&self.0).await;
         let world = self.0.lock().unwrap();
         if world.unreachable {
-            let message = "away".to_owned();
-            return Err(connect::Trouble { kind: connect::Kind::Unreachable, message, hint: None });
+            return Err(Failure::new(Kind::Unreachable, "away"));
         }
-        Ok(world.listing(remembered))
+        Ok(world.listing(known))
     }
 
-    async fn can_restart_together(&self) -> bool {
+    async fn supports_kip_745(&self) -> bool {
         touch(&self.0).await;
         self.0.lock().unwrap().understands_745
     }
 
-    async fn status(&self, connector: &Arc<str>) -> Result<Listing, Outcome> {
+    async fn status(&self, call: &Call) -> Result<Listing, Sent> {
         touch(&self.0).await;
         let mut world = self.0.lock().unwrap();
         if world.unreachable {
-            return Err(Outcome::NotSent("away".into()));
+            return Err(Sent::Done(call.all(&Outcome::NotSent("away".into()))));
         }
         if world.dice.one_in(20) {
-            return Err(Outcome::NotNow("no status".into()));
+            return Err(Sent::Retry("no status".into()));
         }
-        let mut listing = world.listing(&BTreeSet::from([Arc::clone(connector)]));
-        listing.sightings.retain(|seen| seen.id.connector == *connector);
+        let mut listing = world.listing(&Known::connectors(&[call.connector()]));
+        listing.sightings.retain(|seen| seen.id.connector == *call.connector());
         Ok(listing)
     }
 
-    async fn restart(&self, call: &Call) -> Reply {
+    async fn restart(&self, call: &Call) -> Sent {
         touch(&self.0).await;
         let (reply, delay, answer_lost) = {
             let mut world = self.0.lock().unwrap();
@@ -127,9 +131,9 @@ impl Cluster for Virtual {
         tokio::time::sleep(Duration::from_millis(delay)).await;
         touch(&self.0).await;
         match reply {
-            Reply::Done(outcomes) if answer_lost => {
+            Sent::Done(outcomes) if answer_lost => {
                 let unknown = |(id, _)| (id, Outcome::Unknown("the answer was lost".into()));
-                Reply::Done(outcomes.into_iter().map(unknown).collect())
+                Sent::Done(outcomes.into_iter().map(unknown).collect())
             }
             reply => reply,
         }
@@ -139,7 +143,7 @@ impl Cluster for Virtual {
 struct Disk(Shared);
 
 impl Disk {
-    async fn save(&self, ledger: &Ledger) -> Result<(), store::Trouble> {
+    async fn write(&self, ledger: &Ledger) -> Result<(), Failure> {
         touch(&self.0).await;
         let full = {
             let mut world = self.0.lock().unwrap();
@@ -151,25 +155,24 @@ impl Disk {
         };
         touch(&self.0).await;
         if full {
-            let message = "no space left".to_owned();
-            return Err(store::Trouble { kind: store::Kind::State, message, hint: None });
+            return Err(Failure::new(Kind::State, "no space left"));
         }
         Ok(())
     }
 }
 
 impl Store for Disk {
-    async fn load(&mut self) -> Result<Loaded, store::Trouble> {
+    async fn load(&mut self) -> Result<Loaded, Failure> {
         touch(&self.0).await;
         Ok(Loaded { ledger: self.0.lock().unwrap().disk.clone(), warning: None })
     }
 
-    async fn charge(&mut self, ledger: &Ledger, _: Timestamp) -> Result<(), store::Trouble> {
-        self.save(ledger).await
+    async fn charge(&mut self, ledger: &Ledger, _: Timestamp) -> Result<(), Failure> {
+        self.write(ledger).await
     }
 
-    async fn settle(&mut self, ledger: &Ledger) -> Result<(), store::Trouble> {
-        self.save(ledger).await
+    async fn save(&mut self, ledger: &Ledger) -> Result<(), Failure> {
+        self.write(ledger).await
     }
 }
 
@@ -227,40 +230,39 @@ impl World {
     }
 
     /// As it is read from the wire: what is well is kept only of a connector that is remembered.
-    fn listing(&self, remembered: &BTreeSet<Arc<str>>) -> Listing {
-        let mut listing = Listing::default();
+    fn listing(&self, known: &Known) -> Listing {
+        let (mut listing, mut sightings) = (Listing::default(), Vec::new());
         for (name, connector) in self.connectors.iter().filter(|(_, connector)| !connector.deleted) {
             for (task, truth) in &connector.instances {
                 let state = connector.shown(*task, truth);
                 let counts = if task.is_some() { &mut listing.tasks } else { &mut listing.connectors };
                 counts.add(Some(&state));
                 let id = InstanceId { connector: name.as_str().into(), task: *task };
-                let left_alone = connector.paused;
-                if state.is_unwell() || remembered.contains(name.as_str()) {
-                    listing.sightings.push(Sighting { id, state, left_alone, cause: None, worker: None });
+                let paused_or_stopped = connector.paused;
+                if state.is_unwell() || known.has(name) {
+                    sightings.push(Sighting { id, state, paused_or_stopped, cause: None, worker: None });
                 }
             }
-            if connector.paused && remembered.contains(name.as_str()) {
-                listing.left_alone.insert(name.as_str().into());
+            if connector.paused && known.has(name) {
+                listing.paused_or_stopped.insert(name.as_str().into());
             }
         }
-        listing.arrange();
+        listing.sightings = sightings.into();
         listing
     }
 
-    fn restart(&mut self, call: &Call) -> Reply {
+    fn restart(&mut self, call: &Call) -> Sent {
         let (name, ids) = match call {
-            Call::Together { connector, expected } => (Arc::clone(connector), expected.clone()),
+            Call::FailedOf { connector, expected } => (Arc::clone(connector), expected.clone()),
             Call::One { id, .. } => (Arc::clone(&id.connector), vec![id.clone()]),
         };
-        let all =
-            |outcome: Outcome| Reply::Done(ids.iter().map(|id| (id.clone(), outcome.clone())).collect());
+        let all = |outcome: Outcome| Sent::Done(ids.iter().map(|id| (id.clone(), outcome.clone())).collect());
         if self.unreachable || self.dice.one_in(40) {
             return all(Outcome::NotSent("refused".into()));
         }
         if self.rebalancing && self.dice.one_in(2) {
             self.reassign();
-            return Reply::NotNow("rebalance".into());
+            return Sent::Retry("rebalance".into());
         }
         if self.dice.one_in(50) {
             return all(Outcome::Refused("405".into()));
@@ -276,11 +278,11 @@ impl World {
                 self.do_restart(id);
                 all(Outcome::Taken)
             }
-            Call::Together { .. } if !self.understands_745 => {
+            Call::FailedOf { .. } if !self.understands_745 => {
                 self.breaches.push(format!("{name}: KIP-745 on a Connect that cannot"));
-                Reply::ConnectorOnly
+                Sent::OldWorker
             }
-            Call::Together { .. } => {
+            Call::FailedOf { .. } => {
                 let failed = self.failed_of(&name);
                 for id in &failed {
                     self.do_restart(id);
@@ -288,7 +290,7 @@ impl World {
                 let outcome = |id: &InstanceId| {
                     if failed.contains(id) { Outcome::Taken } else { Outcome::NotNow("left out".into()) }
                 };
-                Reply::Done(ids.iter().map(|id| (id.clone(), outcome(id))).collect())
+                Sent::Done(ids.iter().map(|id| (id.clone(), outcome(id))).collect())
             }
         }
     }
@@ -327,7 +329,7 @@ impl World {
     }
 
     /// The contract, seen from outside, after a run that ended or died.
-    fn check(&mut self, policy: &Policy, before: &Ledger, started: Timestamp, ran: Option<&Ran>) {
+    fn check(&mut self, policy: &Policy, before: &Ledger, started: Timestamp, ran: Option<&RunReport>) {
         let after = self.disk.clone();
         for id in std::mem::take(&mut self.restarted_now) {
             if let Some(was) = before.episode(&id)
@@ -347,7 +349,8 @@ impl World {
                 self.breaches.push(format!("{id} got {restarts} restarts, only {charged} are remembered"));
             }
         }
-        for (id, record) in &before.records {
+        for record in &before.records {
+            let id = &record.id;
             let (Some(was), Some(is)) = (&record.episode, after.episode(id)) else { continue };
             if is.attempts > was.attempts + 1 {
                 self.breaches.push(format!("{id} was charged {} at once", is.attempts - was.attempts));
@@ -422,14 +425,8 @@ async fn play(seed: u64) -> (Vec<String>, u64) {
     let mut dice = Dice(seed ^ 0x5eed);
     let policy = any_policy(&mut dice);
     let filter = Filter::default();
-    let time = Arc::new(AtomicU64::new(1_800_000_000_000));
-    let clock: Clock = {
-        let (time, started) = (Arc::clone(&time), tokio::time::Instant::now());
-        Arc::new(move || {
-            let passed = u64::try_from(started.elapsed().as_millis()).unwrap();
-            Timestamp::from_millis(time.load(Ordering::SeqCst) + passed)
-        })
-    };
+    let (time, start) = (Cell::new(1_800_000_000_000_u64), Instant::now());
+    let clock = || Timestamp::from_millis(time.get() + u64::try_from(start.elapsed().as_millis()).unwrap());
     for run in 1..=RUNS {
         {
             let mut world = world.lock().unwrap();
@@ -445,20 +442,14 @@ async fn play(seed: u64) -> (Vec<String>, u64) {
             return (breaches.into_iter().map(|text| format!("run {run}: {text}")).collect(), run);
         }
         // Cron's five minutes, or a clock that jumps: a day on, an hour back.
-        let passed = match dice.below(20) {
-            0 => 86_400_000,
-            1 => return_to(&time, 3_600_000),
-            2 => 1000,
-            _ => 300_000 + dice.below(2000),
-        };
-        time.fetch_add(passed, Ordering::SeqCst);
+        time.set(match dice.below(20) {
+            0 => time.get() + 86_400_000,
+            1 => time.get() - 3_600_000,
+            2 => time.get() + 1000,
+            _ => time.get() + 300_000 + dice.below(2000),
+        });
     }
     (Vec::new(), RUNS)
-}
-
-fn return_to(time: &AtomicU64, back: u64) -> u64 {
-    time.fetch_sub(back, Ordering::SeqCst);
-    0
 }
 
 /// One run; `None` when guardian died in it.
@@ -466,17 +457,18 @@ async fn one_virtual_run(
     world: &Shared,
     policy: &Policy,
     filter: &Filter,
-    clock: &Clock,
+    clock: &Clock<'_>,
     short: bool,
-) -> Option<Ran> {
+) -> Option<RunReport> {
     let (_sender, mut interrupt) = tokio::sync::watch::channel(None);
     let deadline = Duration::from_secs(if short { 2 } else { 210 });
-    let orders = Orders { policy, filter, deadline, parallel: 2, dry_run: false };
-    let cluster = Arc::new(Virtual(Arc::clone(world)));
+    let options = RunOptions { rules: Rules { policy, filter }, deadline, parallel: 2 };
+    let cluster = Virtual(Arc::clone(world));
     let mut disk = Disk(Arc::clone(world));
-    let run = one_run(&cluster, &mut disk, &orders, clock, &mut interrupt);
+    let run = one_run(&cluster, &mut disk, &options, clock, &mut interrupt);
     // With the clock paused, whoever waits for ever loses to this limit at once.
-    tokio::time::timeout(Duration::from_secs(3600), run).await.ok()
+    let ended = tokio::time::timeout(Duration::from_secs(3600), run).await.ok()?;
+    Some(ended.unwrap_or_else(|failure| RunReport::failed(None, failure)))
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
 use connector_guardian::decide::ledger::Ledger;
-use connector_guardian::decide::model::{InstanceId, Timestamp};
+use connector_guardian::decide::model::InstanceId;
+use connector_guardian::decide::time::Timestamp;
+use connector_guardian::exit::{Failure, Kind};
 use connector_guardian::http::{Authorization, Secret, TrustedCas};
-use connector_guardian::store::{
-    ConfigMap, Kind, Loaded, Opened, Place, ServiceAccount, Store, Trouble, open, peek,
-};
+use connector_guardian::store::{ConfigMap, Loaded, Opened, Place, ServiceAccount, Store, open, peek};
 
 use serde_json::{Value, json};
 
 use crate::kubernetes::{FakeApi, TOKEN};
 
 /// What the state of the cluster `test` in this file remembers, for a story that is not async.
-pub(crate) fn look(path: &Path) -> Result<Loaded, Trouble> {
+pub(crate) fn look(path: &Path) -> Result<Loaded, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(peek(&Place::File(path.to_owned()), "test"))
 }
@@ -213,13 +213,13 @@ fn soon(millis: u64) -> Timestamp {
 fn charged(run: u64, names: &[&str]) -> Ledger {
     let mut ledger = Ledger { run, ..Ledger::default() };
     for name in names {
-        ledger.charge(&InstanceId::task(name, 1), run, Timestamp::from_millis(1000));
+        ledger.charge(&InstanceId::task(name, 1), Timestamp::from_millis(1000));
     }
     ledger
 }
 
 /// It may wait a little: a program that another test starts at this moment has our lock's file open until its `exec`.
-async fn opened(home: &impl Home) -> Result<Opened, Trouble> {
+async fn opened(home: &impl Home) -> Result<Opened, Failure> {
     open(&home.place(), "c", Duration::from_secs(5)).await
 }
 
@@ -239,14 +239,14 @@ async fn what_was_charged_and_settled_is_what_is_loaded(home: &impl Home) {
     let mut store = opened(home).await.unwrap();
     store.load().await.unwrap();
     store.charge(&charged(1, &["a", "b"]), soon(60_000)).await.unwrap();
-    store.settle(&charged(1, &["a"])).await.unwrap();
+    store.save(&charged(1, &["a"])).await.unwrap();
     drop(store);
     assert_eq!(loaded(home).await, charged(1, &["a"]));
     // Without a charge, and twice.
     let mut store = opened(home).await.unwrap();
     store.load().await.unwrap();
-    store.settle(&charged(2, &["a", "c"])).await.unwrap();
-    store.settle(&charged(2, &["c"])).await.unwrap();
+    store.save(&charged(2, &["a", "c"])).await.unwrap();
+    store.save(&charged(2, &["c"])).await.unwrap();
     drop(store);
     assert_eq!(loaded(home).await, charged(2, &["c"]));
 }
@@ -257,9 +257,9 @@ async fn one_run_at_a_time(home: &impl Home) {
     first.charge(&charged(1, &["a"]), soon(60_000)).await.unwrap();
     let refused = open(&home.place(), "c", Duration::ZERO).await.unwrap_err();
     assert_eq!(refused.kind, Kind::Locked);
-    assert!(refused.message.contains("another run holds the state"), "{refused:?}");
+    assert!(refused.message().contains("another run holds the state"), "{refused:?}");
     assert_eq!(peek(&home.place(), "c").await.unwrap().ledger, charged(1, &["a"]), "a look needs no lock");
-    first.settle(&charged(1, &["a"])).await.unwrap();
+    first.save(&charged(1, &["a"])).await.unwrap();
     drop(first);
     assert!(opened(home).await.is_ok());
 }
@@ -270,7 +270,7 @@ async fn who_may_wait_waits_for_the_other_to_end(home: &impl Home) {
     first.charge(&charged(1, &["a", "b"]), soon(60_000)).await.unwrap();
     let ending = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        first.settle(&charged(1, &["a"])).await.unwrap();
+        first.save(&charged(1, &["a"])).await.unwrap();
         drop(first);
     };
     let place = home.place();
@@ -301,7 +301,7 @@ async fn what_cannot_be_understood_is_set_aside_once_and_never_by_a_look(home: &
         assert_eq!(home.aside().len(), round + 1, "the one before is still there");
         let mut store = opened(home).await.unwrap();
         assert_eq!(store.load().await.unwrap().warning, None, "said once");
-        store.settle(&charged(1, &["a"])).await.unwrap();
+        store.save(&charged(1, &["a"])).await.unwrap();
         drop(store);
         assert_eq!(loaded(home).await, charged(1, &["a"]));
     }
@@ -314,17 +314,13 @@ async fn what_is_not_ours_is_refused_and_left_untouched(home: &impl Home) {
             Kind::State,
             "newer guardian (format 2)",
         ),
-        (
-            "{\"version\":1,\"cluster\":\"d\",\"run\":1,\"instances\":[]}",
-            Kind::OtherCluster,
-            "of the cluster \"d\"",
-        ),
+        ("{\"version\":1,\"cluster\":\"d\",\"run\":1,\"instances\":[]}", Kind::Usage, "of the cluster \"d\""),
     ] {
         home.put(text);
         let refused = opened(home).await.unwrap().load().await.unwrap_err();
         assert_eq!(refused.kind, kind);
-        assert!(refused.message.contains(says), "{refused:?}");
-        assert_eq!(peek(&home.place(), "c").await.unwrap_err(), refused);
+        assert!(refused.message().contains(says), "{refused:?}");
+        assert_eq!(peek(&home.place(), "c").await.unwrap_err().to_string(), refused.to_string());
         assert_eq!((home.text().as_deref(), home.aside()), (Some(text), Vec::new()));
     }
 }
