@@ -69,15 +69,24 @@ struct Sending<'a, C> {
     old_worker: Cell<bool>,
 }
 
-/// Sends all batches, at most `parallel` at a time, notes on the charges what became of them, and returns why it stopped
-/// early, if it did. A charge without an outcome was not sent.
+/// Within what the calls are sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Connectors restarted at the same time.
+    pub parallel: usize,
+    /// When the status was asked for that the plan was made of.
+    pub read_at: Instant,
+    /// When the run ends.
+    pub end: Instant,
+}
+
+/// Sends all batches, notes on the charges what became of them, and returns why it stopped early, if it did. A charge
+/// without an outcome was not sent.
 pub(super) async fn apply<C: Cluster>(
     cluster: &C,
     batches: Vec<Batch>,
     charges: &mut ByInstance<Charge>,
-    read_at: Instant,
-    parallel: usize,
-    mut end: Instant,
+    Bounds { parallel, read_at, mut end }: Bounds,
     clock: &Clock<'_>,
     interrupt: &Interrupt,
 ) -> Option<Halt> {
@@ -159,12 +168,11 @@ impl<C: Cluster> Sending<'_, C> {
                     () = self.halting() => return Understood::Whole,
                 }
             }
-            let sent = match unwanted {
-                Some(sent) => sent,
-                None => {
-                    self.note(call.all(&Outcome::Unknown("it was under way when the run ended".into())));
-                    self.cluster.restart(call).await
-                }
+            let sent = if let Some(sent) = unwanted {
+                sent
+            } else {
+                self.note(call.all(&Outcome::Unknown("it was under way when the run ended".into())));
+                self.cluster.restart(call).await
             };
             match sent {
                 Sent::Done(outcomes) => {

@@ -92,9 +92,10 @@ fn find<'a>(ledger: &Ledger, names: &'a [String]) -> (Vec<InstanceId>, Vec<&'a s
 
 fn not_remembered(config: &Config, ledger: &Ledger, unknown: &[&str]) -> Failure {
     const NAMED: usize = 10;
-    let remembered = match ledger.records.is_empty() {
-        true => "held nothing".to_owned(),
-        false => format!("held {}", name_some(ledger.records.iter().map(|record| &record.id), NAMED)),
+    let remembered = if ledger.records.is_empty() {
+        "held nothing".to_owned()
+    } else {
+        format!("held {}", name_some(ledger.records.iter().map(|record| &record.id), NAMED))
     };
     let message = format!("not remembered: {}; the state {} {remembered}", unknown.join(", "), config.state);
     Failure::new(Kind::State, message)

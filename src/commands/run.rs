@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
-use super::apply::{Halt, apply};
+use super::apply::{Bounds, Halt, apply};
 use super::{Clock, connect, fail, publish, system_clock};
 use crate::config::{Config, FailOn, Output};
 use crate::connect::{Cluster, Known};
@@ -65,9 +65,10 @@ async fn run_and_report(config: &Config, interrupt: &mut Interrupt) -> Exit {
         Ok(client) => client,
         Err(failure) => return fail(Some("run"), config.output, failure),
     };
-    let ran = match config.run.dry_run {
-        true => Box::pin(dry_run(config, &client, interrupt)).await,
-        false => Box::pin(real_run(config, &client, started, interrupt)).await,
+    let ran = if config.run.dry_run {
+        Box::pin(dry_run(config, &client, interrupt)).await
+    } else {
+        Box::pin(real_run(config, &client, started, interrupt)).await
     };
     let about = About {
         cluster: config.cluster.clone(),
@@ -134,42 +135,27 @@ pub async fn one_run<C: Cluster, S: Store>(
     let mut report = read_and_plan(cluster, loaded, options.rules, now, end, interrupt).await;
     let (ledger, Some(plan)) = (&mut report.ledger, &mut report.plan) else { return Ok(report) };
 
-    report.events = plan.record_given_up(ledger);
+    plan.record_given_up(ledger);
     if plan.due().next().is_some() {
-        let batches = plan.batches(ledger);
         log_causes(plan, ledger, options.rules.policy);
         let mut charges = charge(plan, ledger, now);
-        let unsent = match store.charge(ledger, now.plus(options.deadline)).await {
-            Ok(()) => {
-                let (parallel, interrupt) = (options.parallel, &*interrupt);
-                let halt =
-                    apply(cluster, batches, &mut charges, read_at, parallel, end, clock, interrupt).await;
-                report.failure = halt_failure(halt);
-                halt.map_or("not sent", Halt::reason)
-            }
-            Err(failure) => {
-                report.events.extend(plan.record(
-                    ledger,
-                    charges,
-                    &"not sent, because the state could not be written".into(),
-                ));
-                report.failure = Some(failure);
-                return Ok(report);
-            }
-        };
-        let kind = if any_unauthorized(&charges) { Kind::Unauthorized } else { Kind::Restart };
-        report.events.extend(plan.record(ledger, charges, &unsent.into()));
-        report.failure = report.failure.take().or_else(|| incomplete(plan, kind));
-    }
-    if remembered_before || !ledger.records.is_empty() {
-        let saved = store.save(ledger).await;
-        // An interrupted run says so all the same: its exit code is a promise.
-        let interrupted = report.failure.as_ref().is_some_and(|it| matches!(it.kind, Kind::Interrupted(_)));
-        if let Err(failure) = saved
-            && !interrupted
-        {
+        if let Err(failure) = store.charge(ledger, now.plus(options.deadline)).await {
+            plan.record(ledger, charges, &"not sent, because the state could not be written".into());
             report.failure = Some(failure);
+            return Ok(report);
         }
+        let bounds = Bounds { parallel: options.parallel, read_at, end };
+        let halt = apply(cluster, plan.batches(ledger), &mut charges, bounds, clock, interrupt).await;
+        let unauthorized = any_unauthorized(&charges);
+        plan.record(ledger, charges, &halt.map_or("not sent", Halt::reason).into());
+        report.failure = halt_failure(halt).or_else(|| incomplete(plan, unauthorized));
+    }
+    if (remembered_before || !ledger.records.is_empty())
+        && let Err(failure) = store.save(ledger).await
+        // An interrupted run says so all the same: its exit code is a promise.
+        && !report.failure.as_ref().is_some_and(|it| matches!(it.kind, Kind::Interrupted(_)))
+    {
+        report.failure = Some(failure);
     }
     Ok(report)
 }
@@ -256,7 +242,7 @@ fn halt_failure(halt: Option<Halt>) -> Option<Failure> {
 }
 
 /// Why the restarts were not all that they should be.
-fn incomplete(plan: &Plan, kind: Kind) -> Option<Failure> {
+fn incomplete(plan: &Plan, unauthorized: bool) -> Option<Failure> {
     // The one that says most comes first: refused, then unknown, then not sent.
     let first = plan.incomplete().min_by_key(|line| line.action)?;
     let what = match first.action {
@@ -267,10 +253,11 @@ fn incomplete(plan: &Plan, kind: Kind) -> Option<Failure> {
     let alike = plan.incomplete().filter(|line| line.action == first.action).count();
     let more = if alike > 1 { format!(" (and {} more)", alike.saturating_sub(1)) } else { String::new() };
     let error = first.error.as_deref().unwrap_or_default();
-    let failure = Failure::new(kind, format!("the restart of {} {what}{more}: {error}", first.id));
-    Some(match kind {
-        Kind::Unauthorized => failure.hint("these credentials may read but not restart"),
-        _ => failure,
+    let message = format!("the restart of {} {what}{more}: {error}", first.id);
+    Some(if unauthorized {
+        Failure::new(Kind::Unauthorized, message).hint("these credentials may read but not restart")
+    } else {
+        Failure::new(Kind::Restart, message)
     })
 }
 

@@ -57,7 +57,6 @@ async fn look(config: &Config) -> Result<RunReport, Failure> {
         plan: Some(plan),
         view: Some(view),
         ledger,
-        events: Vec::new(),
         warnings: Vec::from_iter(warning),
         failure,
     })

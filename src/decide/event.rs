@@ -1,18 +1,9 @@
-//! What happened in a run that somebody may want to be told of, as values: they come out of settling, and every reader
-//! (the quiet line now) is fed by them.
-
-use super::model::InstanceId;
-
-/// One thing that happened to one instance.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    pub id: InstanceId,
-    pub what: What,
-}
+//! What happened to an instance in a run that somebody may want to be told of, as a value: it comes out of settling, and
+//! every reader (the quiet line now) is fed by it.
 
 /// What happened, in the order in which it is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum What {
+pub enum Event {
     /// Connect took its restart.
     Restarted,
     /// Connect restarted it, and it failed again at once.

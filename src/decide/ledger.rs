@@ -133,7 +133,7 @@ impl Ledger {
     }
 
     /// Takes back an attempt that Connect surely did not take.
-    pub fn refund(&mut self, charge: Charge) {
+    pub fn refund(&mut self, charge: &Charge) {
         if let Some(episode) = self.episode_mut(&charge.id) {
             episode.attempts = charge.attempts_before;
             episode.last_attempt = charge.last_attempt_before;

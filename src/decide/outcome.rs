@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::action::Action;
-use super::event::What;
+use super::event::Event;
 
 /// What became of the restart of one instance. The text says why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,22 +37,22 @@ pub struct Verdict {
     /// The run could not do all its work.
     pub incomplete: bool,
     /// What there is to tell.
-    pub event: Option<What>,
+    pub event: Option<Event>,
 }
 
 impl Outcome {
     /// The verdict on an instance whose last restart was answered 404, or was not.
     pub fn verdict(&self, not_found_before: bool) -> Verdict {
         let (action, counts, incomplete, event) = match self {
-            Self::Taken => (Action::Restarted, true, false, Some(What::Restarted)),
-            Self::FailedAgain(_) => (Action::Failed, true, false, Some(What::FailedAgain)),
-            Self::NotFound(_) if not_found_before => (Action::Failed, true, true, Some(What::Refused)),
+            Self::Taken => (Action::Restarted, true, false, Some(Event::Restarted)),
+            Self::FailedAgain(_) => (Action::Failed, true, false, Some(Event::FailedAgain)),
+            Self::NotFound(_) if not_found_before => (Action::Failed, true, true, Some(Event::Refused)),
             Self::NotFound(_) => (Action::Gone, false, false, None),
             Self::NotNow(_) => (Action::Deferred, false, false, None),
             Self::NotSent(_) => (Action::Deferred, false, true, None),
-            Self::Unaddressable(_) => (Action::Failed, true, true, Some(What::Refused)),
-            Self::Refused(_) | Self::Unauthorized(_) => (Action::Failed, false, true, Some(What::Refused)),
-            Self::Unknown(_) => (Action::Unknown, true, true, Some(What::Unknown)),
+            Self::Unaddressable(_) => (Action::Failed, true, true, Some(Event::Refused)),
+            Self::Refused(_) | Self::Unauthorized(_) => (Action::Failed, false, true, Some(Event::Refused)),
+            Self::Unknown(_) => (Action::Unknown, true, true, Some(Event::Unknown)),
         };
         Verdict { action, counts, incomplete, event }
     }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::action::Action;
+use super::event::Event;
 use super::ledger::Ledger;
 use super::model::{Counts, InstanceId, Listing, Sighting, State};
 use super::policy::{Next, Policy};
@@ -43,6 +44,8 @@ pub struct Line {
     pub error: Option<Arc<str>>,
     /// `error` means that the run could not do all its work.
     pub incomplete: bool,
+    /// What happened to it that somebody may want to be told of.
+    pub event: Option<Event>,
 }
 
 impl OfInstance for Line {
@@ -249,7 +252,16 @@ impl Judge<'_> {
 
 impl Line {
     fn bare(id: InstanceId, action: Action) -> Self {
-        Self { id, state: None, action, cause: None, worker: None, error: None, incomplete: false }
+        Self {
+            id,
+            state: None,
+            action,
+            cause: None,
+            worker: None,
+            error: None,
+            incomplete: false,
+            event: None,
+        }
     }
 
     fn remembered(record: &Record, action: Action) -> Self {

@@ -104,7 +104,7 @@ impl Policy {
         match self.after(last, episode.attempts, run, now) {
             Next::Runs(0) if now < settled => Next::At(settled),
             Next::At(moment) => Next::At(moment.max(settled)),
-            runs => runs,
+            runs @ Next::Runs(_) => runs,
         }
     }
 

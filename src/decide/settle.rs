@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::action::Action;
-use super::event::{Event, What};
+use super::event::Event;
 use super::ledger::{Charge, Ledger};
 use super::outcome::{Outcome, Verdict};
 use super::plan::Plan;
@@ -13,42 +13,33 @@ use super::table::ByInstance;
 impl Plan {
     /// Records what became of the attempts that were charged. `unsent` says why a due instance without an outcome got no
     /// request.
-    pub fn record(
-        &mut self,
-        ledger: &mut Ledger,
-        charges: ByInstance<Charge>,
-        unsent: &Arc<str>,
-    ) -> Vec<Event> {
-        let mut events = Vec::new();
+    pub fn record(&mut self, ledger: &mut Ledger, charges: ByInstance<Charge>, unsent: &Arc<str>) {
         for charge in charges {
             let outcome = charge.outcome.clone().unwrap_or_else(|| Outcome::NotSent(Arc::clone(unsent)));
             let verdict = settle(ledger, &charge, &outcome);
             if let Some(line) = self.lines.get_mut(&charge.id) {
                 line.action = verdict.action;
                 line.incomplete = verdict.incomplete;
+                line.event = verdict.event;
                 line.error = outcome.text().cloned();
             }
-            events.extend(verdict.event.map(|what| Event { id: charge.id.clone(), what }));
             if !verdict.counts {
-                ledger.refund(charge);
+                ledger.refund(&charge);
             }
         }
-        events
     }
 
     /// Remembers which instances were given up, so that each is told only once.
-    pub fn record_given_up(&self, ledger: &mut Ledger) -> Vec<Event> {
-        let mut events = Vec::new();
-        for line in &self.lines {
+    pub fn record_given_up(&mut self, ledger: &mut Ledger) {
+        for line in self.lines.iter_mut() {
             let Some(episode) = ledger.episode_mut(&line.id) else { continue };
             let gave_up = line.action == Action::GaveUp;
             if gave_up && !episode.gave_up {
-                events.push(Event { id: line.id.clone(), what: What::GaveUp });
+                line.event = Some(Event::GaveUp);
             }
             // Due again, because it may now have more restarts: to be given up again will be news.
             episode.gave_up = gave_up || (episode.gave_up && line.action != Action::Due);
         }
-        events
     }
 }
 

@@ -86,7 +86,7 @@ impl Serialize for RunReport {
         map.serialize_entry("tasks", &counts.map(|(_, tasks)| CountsKey(tasks)))?;
         map.serialize_entry("instances", &Instances(self))?;
         map.serialize_entry("summary", &self.plan.as_ref().map(SummaryKey))?;
-        map.serialize_entry("warnings", &Vec::from_iter(self.warnings()))?;
+        map.serialize_entry("warnings", &self.warnings().collect::<Vec<_>>())?;
         map.serialize_entry("error", &self.failure.as_ref().map(ErrorKey::from))?;
         map.end()
     }

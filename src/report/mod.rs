@@ -7,7 +7,6 @@ pub mod text;
 
 use std::time::Duration;
 
-use crate::decide::event::Event;
 use crate::decide::ledger::Ledger;
 use crate::decide::plan::{Line, Plan};
 use crate::decide::policy::Policy;
@@ -28,8 +27,6 @@ pub struct RunReport {
     pub view: Option<View>,
     /// What is remembered now.
     pub ledger: Ledger,
-    /// What happened that somebody may want to be told of.
-    pub events: Vec<Event>,
     /// What a person should know besides, one sentence each.
     pub warnings: Vec<String>,
     /// Why the work could not all be done.

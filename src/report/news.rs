@@ -4,8 +4,8 @@
 use std::fmt::Write;
 
 use super::RunReport;
-use crate::decide::event::What;
-use crate::decide::model::InstanceId;
+use crate::decide::event::Event;
+use crate::decide::plan::Line;
 use crate::decide::text::{cut, name_some};
 
 /// So many are named; the others are counted.
@@ -14,33 +14,32 @@ const NAMED: usize = 5;
 const LONGEST_CAUSE: usize = 120;
 
 /// What there is to say, in the order in which it is told.
-const WORDS: [(What, &str); 5] = [
-    (What::Restarted, "restarted"),
-    (What::FailedAgain, "restarted, but failed again at once:"),
-    (What::GaveUp, "gave up (fix the cause, then: guardian reset NAME) on"),
-    (What::Refused, "could not restart"),
-    (What::Unknown, "does not know the fate of"),
+const WORDS: [(Event, &str); 5] = [
+    (Event::Restarted, "restarted"),
+    (Event::FailedAgain, "restarted, but failed again at once:"),
+    (Event::GaveUp, "gave up (fix the cause, then: guardian reset NAME) on"),
+    (Event::Refused, "could not restart"),
+    (Event::Unknown, "does not know the fate of"),
 ];
 
 /// The line about this cluster.
 pub fn news(report: &RunReport, cluster: &str) -> String {
     let mut text = String::new();
-    for (what, words) in WORDS {
-        let mut whom = report.events.iter().filter(|event| event.what == what).peekable();
+    for (event, words) in WORDS {
+        let lines = report.plan.iter().flat_map(|plan| &plan.lines);
+        let mut whom = lines.filter(|line| line.event == Some(event)).peekable();
         if whom.peek().is_none() {
             continue;
         }
         let separator = if text.is_empty() { format!("{cluster}: ") } else { "; ".to_owned() };
-        let named = name_some(whom.map(|event| with_cause(report, &event.id)), NAMED);
-        let _ = write!(text, "{separator}{words} {named}");
+        let _ = write!(text, "{separator}{words} {}", name_some(whom.map(with_cause), NAMED));
     }
     text
 }
 
-fn with_cause(report: &RunReport, id: &InstanceId) -> String {
-    let line = report.plan.as_ref().and_then(|plan| plan.lines.get(id));
-    match line.and_then(|line| line.cause.as_deref()) {
-        Some(cause) => format!("{id} ({})", cut(cause, LONGEST_CAUSE)),
-        None => id.to_string(),
+fn with_cause(line: &Line) -> String {
+    match &line.cause {
+        Some(cause) => format!("{} ({})", line.id, cut(cause, LONGEST_CAUSE)),
+        None => line.id.to_string(),
     }
 }
