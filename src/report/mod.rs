@@ -5,6 +5,9 @@ pub mod json;
 pub mod news;
 pub mod text;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use crate::decide::ledger::Ledger;

@@ -1,0 +1,670 @@
+//! What a person and a script see, whole: the table at each width, every document, the quiet line. One small cluster goes
+//! through the real decisions; a change of what is shown is a change of a snapshot here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use insta::assert_snapshot;
+
+use super::news::news;
+use super::{About, RunReport, json, text};
+use crate::decide::ledger::Ledger;
+use crate::decide::model::{InstanceId, Listing, Sighting, State};
+use crate::decide::outcome::Outcome;
+use crate::decide::plan::{Plan, Rules, plan};
+use crate::decide::policy::{Pace, Policy};
+use crate::decide::row::View;
+use crate::decide::select::Filter;
+use crate::decide::time::Timestamp;
+use crate::exit::{Failure, Kind};
+
+const REFUSED: &str = "java.net.ConnectException: Connection refused (db1.example:5432)";
+const LONG: &str = "org.postgresql.util.PSQLException: FATAL: password authentication failed for user \"connect\" at db2.example:5432, which is a long sentence";
+
+/// A cluster, guardian's memory of it, and what its restarts come to.
+struct World {
+    listing: Listing,
+    sightings: Vec<Sighting>,
+    ledger: Ledger,
+    policy: Policy,
+    filter: Filter,
+    now: Timestamp,
+    outcomes: Vec<(InstanceId, Outcome)>,
+    repeated: bool,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            listing: Listing::default(),
+            sightings: Vec::new(),
+            ledger: Ledger { run: 160, ..Ledger::default() },
+            policy: Policy {
+                backoff: true,
+                max_restart: Some(7),
+                ratio: 2,
+                pace: Pace::Runs { cap: None },
+                settle: Duration::ZERO,
+                stuck_after: None,
+                max_per_run: None,
+            },
+            filter: Filter::default(),
+            // 2026-11-22T10:00:00Z
+            now: Timestamp::from_millis(1_795_341_600_000),
+            outcomes: Vec::new(),
+            repeated: false,
+        }
+    }
+
+    /// Adds a connector in this state, with tasks in these; what is unwell has this cause.
+    fn with(mut self, name: &str, own: &str, tasks: &[&str], cause: &str) -> Self {
+        let own = State::parse(own);
+        let paused_or_stopped = own.is_paused_or_stopped();
+        self.listing.connectors.add(Some(&own));
+        if own == State::Running && tasks.is_empty() {
+            self.listing.no_tasks.insert(name.into());
+        }
+        let mut see = |id: InstanceId, state: State| {
+            if state.is_unwell() || self.ledger.records.has(&id) {
+                let cause = (state == State::Failed).then(|| cause.into());
+                let worker = Some("10.0.0.7:8083".into());
+                self.sightings.push(Sighting { id, state, paused_or_stopped, cause, worker });
+            }
+        };
+        see(InstanceId::connector(name), own);
+        for (number, state) in (0..).zip(tasks) {
+            let state = State::parse(state);
+            self.listing.tasks.add(Some(&state));
+            see(InstanceId::task(name, number), state);
+        }
+        self
+    }
+
+    /// Remembers so many attempts, the last of them so many runs ago.
+    fn remembers(mut self, id: InstanceId, attempts: u32, runs_ago: u64) -> Self {
+        let minutes = |runs: u64| Timestamp::from_millis(self.now.millis() - runs * 300_000);
+        let run = std::mem::replace(&mut self.ledger.run, 161 - runs_ago);
+        for _ in 0..attempts {
+            self.ledger.charge(&id, minutes(runs_ago));
+        }
+        self.ledger.run = run;
+        let episode = self.ledger.episode_mut(&id).unwrap();
+        episode.first_failed_at = minutes(runs_ago + 4);
+        episode.cause = Some(REFUSED.into());
+        self
+    }
+
+    /// The restart of this instance comes to this; all others are taken.
+    fn answers(mut self, id: InstanceId, outcome: Outcome) -> Self {
+        self.outcomes.push((id, outcome));
+        self
+    }
+
+    fn plan(&mut self) -> Plan {
+        let listing =
+            Listing { sightings: std::mem::take(&mut self.sightings).into(), ..self.listing.clone() };
+        let rules = Rules { policy: &self.policy, filter: &self.filter };
+        plan(&mut self.ledger, listing, rules, self.now)
+    }
+
+    fn report(self, command: &'static str, plan: Plan, view: View) -> RunReport {
+        RunReport {
+            command: Some(command),
+            about: Some(About {
+                cluster: "prod".to_owned(),
+                url: "http://connect.example:8083".to_owned(),
+                state: (command == "status").then(|| "/var/lib/guardian/prod.json".to_owned()),
+                dry_run: false,
+                repeated: self.repeated,
+                started_at: self.now,
+                duration: Duration::from_millis(12),
+                policy: self.policy,
+            }),
+            plan: Some(plan),
+            view: Some(view),
+            ledger: self.ledger,
+            warnings: Vec::new(),
+            failure: None,
+        }
+    }
+
+    fn run(mut self) -> RunReport {
+        let mut plan = self.plan();
+        plan.record_given_up(&mut self.ledger);
+        let charges = plan.due().map(|line| {
+            let mut charge = self.ledger.charge(&line.id, self.now);
+            let found = self.outcomes.iter().find(|(id, _)| *id == line.id);
+            charge.note(found.map_or(Outcome::Taken, |(_, outcome)| outcome.clone()), self.now);
+            charge
+        });
+        let charges = charges.collect();
+        plan.record(&mut self.ledger, charges, &"not sent".into());
+        let run = self.ledger.run;
+        self.report("run", plan, View::Run(run))
+    }
+
+    fn dry_run(mut self) -> RunReport {
+        let plan = self.plan();
+        let run = self.ledger.run;
+        let mut report = self.report("run", plan, View::Run(run));
+        report.about.as_mut().unwrap().dry_run = true;
+        report
+    }
+
+    fn status(mut self) -> RunReport {
+        let mut plan = self.plan();
+        plan.add_recovering(&self.ledger);
+        let run = self.ledger.run;
+        self.report("status", plan, View::Before(run))
+    }
+}
+
+fn task(name: &str, number: u32) -> InstanceId {
+    InstanceId::task(name, number)
+}
+
+fn why(text: &str) -> Arc<str> {
+    text.into()
+}
+
+/// Every action at once.
+fn everything() -> World {
+    World::new()
+        .remembers(task("absent", 0), 1, 3)
+        .remembers(task("given-up", 0), 7, 9)
+        .remembers(task("last", 0), 6, 70)
+        .remembers(task("recovered", 1), 2, 2)
+        .remembers(task("waits", 0), 2, 1)
+        .with("deferred", "RUNNING", &["FAILED"], REFUSED)
+        .with("excluded", "FAILED", &[], REFUSED)
+        .with("failed-again", "FAILED", &["RUNNING"], LONG)
+        .with("given-up", "RUNNING", &["FAILED", "RUNNING"], LONG)
+        .with("gone", "RUNNING", &["FAILED"], REFUSED)
+        .with("last", "RUNNING", &["FAILED"], REFUSED)
+        .with("no-tasks", "RUNNING", &[], "")
+        .with("parked", "PAUSED", &["FAILED", "PAUSED"], REFUSED)
+        .with("recovered", "RUNNING", &["RUNNING", "RUNNING"], "")
+        .with("refused", "RUNNING", &["FAILED"], REFUSED)
+        .with("restarted", "RUNNING", &["FAILED", "FAILED", "RUNNING"], REFUSED)
+        .with("transition", "RUNNING", &["RESTARTING"], "")
+        .with("unknown", "RUNNING", &["FAILED"], REFUSED)
+        .with("waits", "RUNNING", &["FAILED"], REFUSED)
+        .with("日本-sink", "RUNNING", &["FAILED"], "java.io.IOException: 接続が拒否されました")
+        .answers(task("deferred", 0), Outcome::NotNow(why("HTTP 409: a rebalance is under way")))
+        .answers(
+            InstanceId::connector("failed-again"),
+            Outcome::FailedAgain(why("HTTP 500: Failed to start connector: failed-again")),
+        )
+        .answers(task("gone", 0), Outcome::NotFound(why("HTTP 404: Unknown task: gone-0")))
+        .answers(task("refused", 0), Outcome::Refused(why("HTTP 405")))
+        .answers(task("unknown", 0), Outcome::Unknown(why("no answer within 95s")))
+}
+
+fn with_filter(mut world: World) -> World {
+    world.filter = Filter::new(&[], &["excluded".to_owned()]);
+    world
+}
+
+/// As it is on a terminal of this width, without its colours.
+fn table(report: &RunReport, width: impl Into<Option<usize>>) -> String {
+    anstream::adapter::strip_str(&text::render(report, width.into())).to_string()
+}
+
+fn document(report: &RunReport) -> String {
+    let mut bytes = Vec::new();
+    json::write(report, &mut bytes).unwrap();
+    readable(&bytes)
+}
+
+/// One key of the outermost object a line, one instance a line; in the order in which they are written.
+fn readable(bytes: &[u8]) -> String {
+    let text = std::str::from_utf8(bytes).unwrap();
+    let _: serde_json::Value = serde_json::from_str(text).unwrap();
+    let (mut open, mut quoted, mut escaped, mut lines) = (String::new(), false, false, String::new());
+    for c in text.chars() {
+        lines.push(c);
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '{' | '[' if !quoted => open.push(c),
+            '}' | ']' if !quoted => drop(open.pop()),
+            ',' if !quoted && ["{", "{["].contains(&open.as_str()) => lines.push('\n'),
+            _ => {}
+        }
+    }
+    lines
+}
+
+#[test]
+fn nothing_failed() {
+    let mut world =
+        World::new().with("orders", "RUNNING", &["RUNNING"; 3], "").with("old", "PAUSED", &["PAUSED"], "");
+    world.repeated = true;
+    let report = world.run();
+    assert_snapshot!(table(&report, 80), @"2026-11-22T10:00:00Z  prod: nothing failed: 2 connectors (1 paused or stopped), 4 tasks");
+    assert_snapshot!(document(&report), @r#"
+    {"schema":1,
+    "command":"run",
+    "ok":true,
+    "dry_run":false,
+    "cluster":"prod",
+    "url":"http://connect.example:8083",
+    "run":161,
+    "started_at":"2026-11-22T10:00:00Z",
+    "duration_ms":12,
+    "connectors":{"total":2,"running":1,"failed":0,"paused":1,"stopped":0,"unassigned":0,"restarting":0,"other":0},
+    "tasks":{"total":4,"running":3,"failed":0,"paused":1,"stopped":0,"unassigned":0,"restarting":0,"other":0},
+    "instances":[],
+    "summary":{"failed":0,"unknown":0,"gave_up":0,"due":0,"restarted":0,"deferred":0,"gone":0,"waiting":0,"no_tasks":0,"in_transition":0,"absent":0,"excluded":0,"parked":0,"recovered":0,"held":0},
+    "warnings":[],
+    "error":null}
+    "#);
+    assert_snapshot!(news(&report, "prod"), @"");
+}
+
+#[test]
+fn one_row() {
+    let report = World::new().with("orders-sink", "RUNNING", &["RUNNING", "FAILED"], REFUSED).run();
+    assert_snapshot!(table(&report, None), @r"
+    prod  http://connect.example:8083  run 161
+    1 connector: 1 running
+    2 tasks: 1 running, 1 failed
+
+    CONNECTOR    TASK  STATE   ACTION     ATTEMPTS  NEXT       ROOT CAUSE
+    orders-sink  1     FAILED  restarted  1/7       in 2 runs  java.net.ConnectException: Connection refused (db1.example:5432)
+
+    1 restarted
+    ");
+    assert_snapshot!(table(&report, 120), @r"
+    prod  http://connect.example:8083  run 161
+    1 connector: 1 running
+    2 tasks: 1 running, 1 failed
+
+    CONNECTOR    TASK  STATE   ACTION     ATTEMPTS  NEXT       ROOT CAUSE
+    orders-sink  1     FAILED  restarted  1/7       in 2 runs  java.net.ConnectException: Connection refused (db1.example:5…
+
+    1 restarted
+    ");
+    assert_snapshot!(table(&report, 80), @r"
+    prod  http://connect.example:8083  run 161
+    1 connector: 1 running
+    2 tasks: 1 running, 1 failed
+
+    CONNECTOR    TASK  STATE   ACTION     ATTEMPTS  NEXT       ROOT CAUSE
+    orders-sink  1     FAILED  restarted  1/7       in 2 runs  java.net.ConnectExce…
+
+    1 restarted
+    ");
+    assert_snapshot!(document(&report), @r#"
+    {"schema":1,
+    "command":"run",
+    "ok":true,
+    "dry_run":false,
+    "cluster":"prod",
+    "url":"http://connect.example:8083",
+    "run":161,
+    "started_at":"2026-11-22T10:00:00Z",
+    "duration_ms":12,
+    "connectors":{"total":1,"running":1,"failed":0,"paused":0,"stopped":0,"unassigned":0,"restarting":0,"other":0},
+    "tasks":{"total":2,"running":1,"failed":1,"paused":0,"stopped":0,"unassigned":0,"restarting":0,"other":0},
+    "instances":[{"connector":"orders-sink","task":1,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null}],
+    "summary":{"failed":0,"unknown":0,"gave_up":0,"due":0,"restarted":1,"deferred":0,"gone":0,"waiting":0,"no_tasks":0,"in_transition":0,"absent":0,"excluded":0,"parked":0,"recovered":0,"held":0},
+    "warnings":[],
+    "error":null}
+    "#);
+    assert_snapshot!(news(&report, "prod"), @"prod: restarted orders-sink/1 (java.net.ConnectException: Connection refused (db1.example:5432))");
+}
+
+#[test]
+fn every_action() {
+    let report = with_filter(everything()).run();
+    assert_snapshot!(table(&report, None), @r#"
+    prod  http://connect.example:8083  run 161
+    15 connectors: 12 running, 2 failed, 1 paused
+    18 tasks: 5 running, 11 failed, 1 paused, 1 restarting
+
+    CONNECTOR     TASK  STATE       ACTION          ATTEMPTS  NEXT                 ROOT CAUSE
+    failed-again        FAILED      restart failed  1/7       in 2 runs            HTTP 500: Failed to start connector: failed-again | org.postgresql.util.PSQLException: FATAL: password authentication failed for user "connect" at db2.example:5432, which is a long sentence
+    refused       0     FAILED      restart failed  0/7       next run             HTTP 405 | java.net.ConnectException: Connection refused (db1.example:5432)
+    unknown       0     FAILED      fate unknown    1/7       in 2 runs            no answer within 95s | java.net.ConnectException: Connection refused (db1.example:5432)
+    given-up      0     FAILED      gave up         7/7       needs you            org.postgresql.util.PSQLException: FATAL: password authentication failed for user "connect" at db2.example:5432, which is a long sentence
+    last          0     FAILED      restarted       7/7       last restart         java.net.ConnectException: Connection refused (db1.example:5432)
+    restarted     0     FAILED      restarted       1/7       in 2 runs            java.net.ConnectException: Connection refused (db1.example:5432)
+    restarted     1     FAILED      restarted       1/7       in 2 runs            java.net.ConnectException: Connection refused (db1.example:5432)
+    日本-sink     0     FAILED      restarted       1/7       in 2 runs            java.io.IOException: 接続が拒否されました
+    deferred      0     FAILED      deferred        0/7       next run             HTTP 409: a rebalance is under way | java.net.ConnectException: Connection refused (db1.example:5432)
+    gone          0     FAILED      gone            0/7       next run             HTTP 404: Unknown task: gone-0 | java.net.ConnectException: Connection refused (db1.example:5432)
+    waits         0     FAILED      waiting         2/7       in 3 runs            java.net.ConnectException: Connection refused (db1.example:5432)
+    no-tasks            RUNNING     no tasks                  -
+    transition    0     RESTARTING  in transition             -
+    absent        0     -           absent          1/7       -                    java.net.ConnectException: Connection refused (db1.example:5432)
+    excluded            FAILED      excluded        0/7       -                    java.net.ConnectException: Connection refused (db1.example:5432)
+    parked        0     FAILED      parked                    -                    java.net.ConnectException: Connection refused (db1.example:5432)
+    recovered     1     RUNNING     recovered       2/7       forgiven: in 3 runs  java.net.ConnectException: Connection refused (db1.example:5432)
+    warning: RUNNING without a single task: no-tasks
+
+    2 restart failed, 1 fate unknown, 1 gave up (fix the cause, then: guardian reset NAME), 4 restarted, 1 deferred, 1 gone, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
+    "#);
+    assert_snapshot!(table(&report, 120), @r"
+    prod  http://connect.example:8083  run 161
+    15 connectors: 12 running, 2 failed, 1 paused
+    18 tasks: 5 running, 11 failed, 1 paused, 1 restarting
+
+    CONNECTOR     TASK  STATE       ACTION          ATTEMPTS  NEXT                 ROOT CAUSE
+    failed-again        FAILED      restart failed  1/7       in 2 runs            HTTP 500: Failed to start connector: fai…
+    refused       0     FAILED      restart failed  0/7       next run             HTTP 405 | java.net.ConnectException: Co…
+    unknown       0     FAILED      fate unknown    1/7       in 2 runs            no answer within 95s | java.net.ConnectE…
+    given-up      0     FAILED      gave up         7/7       needs you            org.postgresql.util.PSQLException: FATAL…
+    last          0     FAILED      restarted       7/7       last restart         java.net.ConnectException: Connection re…
+    restarted     0     FAILED      restarted       1/7       in 2 runs            java.net.ConnectException: Connection re…
+    restarted     1     FAILED      restarted       1/7       in 2 runs            java.net.ConnectException: Connection re…
+    日本-sink     0     FAILED      restarted       1/7       in 2 runs            java.io.IOException: 接続が拒否されました
+    deferred      0     FAILED      deferred        0/7       next run             HTTP 409: a rebalance is under way | jav…
+    gone          0     FAILED      gone            0/7       next run             HTTP 404: Unknown task: gone-0 | java.ne…
+    waits         0     FAILED      waiting         2/7       in 3 runs            java.net.ConnectException: Connection re…
+    no-tasks            RUNNING     no tasks                  -
+    transition    0     RESTARTING  in transition             -
+    absent        0     -           absent          1/7       -                    java.net.ConnectException: Connection re…
+    excluded            FAILED      excluded        0/7       -                    java.net.ConnectException: Connection re…
+    parked        0     FAILED      parked                    -                    java.net.ConnectException: Connection re…
+    recovered     1     RUNNING     recovered       2/7       forgiven: in 3 runs  java.net.ConnectException: Connection re…
+    warning: RUNNING without a single task: no-tasks
+
+    2 restart failed, 1 fate unknown, 1 gave up (fix the cause, then: guardian reset NAME), 4 restarted, 1 deferred, 1 gone, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
+    ");
+    assert_snapshot!(table(&report, 80), @r"
+    prod  http://connect.example:8083  run 161
+    15 connectors: 12 running, 2 failed, 1 paused
+    18 tasks: 5 running, 11 failed, 1 paused, 1 restarting
+
+    CONNECTOR     TASK  STATE       ACTION          ATTEMPTS  NEXT                 ROOT CAUSE
+    failed-again        FAILED      restart failed  1/7       in 2 runs            HTTP 500: Failed to…
+    refused       0     FAILED      restart failed  0/7       next run             HTTP 405 | java.net…
+    unknown       0     FAILED      fate unknown    1/7       in 2 runs            no answer within 95…
+    given-up      0     FAILED      gave up         7/7       needs you            org.postgresql.util…
+    last          0     FAILED      restarted       7/7       last restart         java.net.ConnectExc…
+    restarted     0     FAILED      restarted       1/7       in 2 runs            java.net.ConnectExc…
+    restarted     1     FAILED      restarted       1/7       in 2 runs            java.net.ConnectExc…
+    日本-sink     0     FAILED      restarted       1/7       in 2 runs            java.io.IOException…
+    deferred      0     FAILED      deferred        0/7       next run             HTTP 409: a rebalan…
+    gone          0     FAILED      gone            0/7       next run             HTTP 404: Unknown t…
+    waits         0     FAILED      waiting         2/7       in 3 runs            java.net.ConnectExc…
+    no-tasks            RUNNING     no tasks                  -
+    transition    0     RESTARTING  in transition             -
+    absent        0     -           absent          1/7       -                    java.net.ConnectExc…
+    excluded            FAILED      excluded        0/7       -                    java.net.ConnectExc…
+    parked        0     FAILED      parked                    -                    java.net.ConnectExc…
+    recovered     1     RUNNING     recovered       2/7       forgiven: in 3 runs  java.net.ConnectExc…
+    warning: RUNNING without a single task: no-tasks
+
+    2 restart failed, 1 fate unknown, 1 gave up (fix the cause, then: guardian reset NAME), 4 restarted, 1 deferred, 1 gone, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
+    ");
+    assert_snapshot!(document(&report), @r#"
+    {"schema":1,
+    "command":"run",
+    "ok":true,
+    "dry_run":false,
+    "cluster":"prod",
+    "url":"http://connect.example:8083",
+    "run":161,
+    "started_at":"2026-11-22T10:00:00Z",
+    "duration_ms":12,
+    "connectors":{"total":15,"running":12,"failed":2,"paused":1,"stopped":0,"unassigned":0,"restarting":0,"other":0},
+    "tasks":{"total":18,"running":5,"failed":11,"paused":1,"stopped":0,"unassigned":0,"restarting":1,"other":0},
+    "instances":[{"connector":"absent","task":0,"state":null,"action":"absent","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T09:25:00Z","last_attempt_at":"2026-11-22T09:45:00Z","next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":null,"error":null},
+    {"connector":"deferred","task":0,"state":"FAILED","action":"deferred","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":{"runs":1,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":"HTTP 409: a rebalance is under way"},
+    {"connector":"excluded","task":null,"state":"FAILED","action":"excluded","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"failed-again","task":null,"state":"FAILED","action":"failed","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"org.postgresql.util.PSQLException: FATAL: password authentication failed for user \"connect\" at db2.example:5432, which is a long sentence","worker_id":"10.0.0.7:8083","error":"HTTP 500: Failed to start connector: failed-again"},
+    {"connector":"given-up","task":0,"state":"FAILED","action":"gave_up","attempts":7,"max_restart":7,"first_failed_at":"2026-11-22T08:55:00Z","last_attempt_at":"2026-11-22T09:15:00Z","next":null,"forgiven":null,"cause":"org.postgresql.util.PSQLException: FATAL: password authentication failed for user \"connect\" at db2.example:5432, which is a long sentence","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"gone","task":0,"state":"FAILED","action":"gone","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":{"runs":1,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":"HTTP 404: Unknown task: gone-0"},
+    {"connector":"last","task":0,"state":"FAILED","action":"restarted","attempts":7,"max_restart":7,"first_failed_at":"2026-11-22T03:50:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"no-tasks","task":null,"state":"RUNNING","action":"no_tasks","attempts":0,"max_restart":7,"first_failed_at":null,"last_attempt_at":null,"next":null,"forgiven":null,"cause":null,"worker_id":null,"error":null},
+    {"connector":"parked","task":0,"state":"FAILED","action":"parked","attempts":0,"max_restart":7,"first_failed_at":null,"last_attempt_at":null,"next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"recovered","task":1,"state":"RUNNING","action":"recovered","attempts":2,"max_restart":7,"first_failed_at":"2026-11-22T09:30:00Z","last_attempt_at":"2026-11-22T09:50:00Z","next":null,"forgiven":{"runs":3,"at":null},"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"refused","task":0,"state":"FAILED","action":"failed","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":{"runs":1,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":"HTTP 405"},
+    {"connector":"restarted","task":0,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"restarted","task":1,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"transition","task":0,"state":"RESTARTING","action":"in_transition","attempts":0,"max_restart":7,"first_failed_at":null,"last_attempt_at":null,"next":null,"forgiven":null,"cause":null,"worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"unknown","task":0,"state":"FAILED","action":"unknown","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":"no answer within 95s"},
+    {"connector":"waits","task":0,"state":"FAILED","action":"waiting","attempts":2,"max_restart":7,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":3,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"日本-sink","task":0,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.io.IOException: 接続が拒否されました","worker_id":"10.0.0.7:8083","error":null}],
+    "summary":{"failed":2,"unknown":1,"gave_up":1,"due":0,"restarted":4,"deferred":1,"gone":1,"waiting":1,"no_tasks":1,"in_transition":1,"absent":1,"excluded":1,"parked":1,"recovered":1,"held":0},
+    "warnings":["RUNNING without a single task: no-tasks"],
+    "error":null}
+    "#);
+    assert_snapshot!(news(&report, "prod"), @r#"prod: restarted last/0 (java.net.ConnectException: Connection refused (db1.example:5432)), restarted/0 (java.net.ConnectException: Connection refused (db1.example:5432)), restarted/1 (java.net.ConnectException: Connection refused (db1.example:5432)), 日本-sink/0 (java.io.IOException: 接続が拒否されました); restarted, but failed again at once: failed-again (org.postgresql.util.PSQLException: FATAL: password authentication failed for user "connect" at db2.example:5432, which …); gave up (fix the cause, then: guardian reset NAME) on given-up/0 (org.postgresql.util.PSQLException: FATAL: password authentication failed for user "connect" at db2.example:5432, which …); could not restart refused/0 (java.net.ConnectException: Connection refused (db1.example:5432)); does not know the fate of unknown/0 (java.net.ConnectException: Connection refused (db1.example:5432))"#);
+}
+
+#[test]
+fn a_dry_run_and_a_look_between_two_runs() {
+    assert_snapshot!(table(&with_filter(everything()).dry_run(), 80), @r"
+    prod  http://connect.example:8083  run 161  dry run: nothing is sent or written
+    15 connectors: 12 running, 2 failed, 1 paused
+    18 tasks: 5 running, 11 failed, 1 paused, 1 restarting
+
+    CONNECTOR     TASK  STATE       ACTION         ATTEMPTS  NEXT                 ROOT CAUSE
+    given-up      0     FAILED      gave up        7/7       needs you            org.postgresql.util…
+    last          0     FAILED      due            6/7       now                  java.net.ConnectExc…
+    deferred      0     FAILED      due            0/7       now                  java.net.ConnectExc…
+    failed-again        FAILED      due            0/7       now                  org.postgresql.util…
+    gone          0     FAILED      due            0/7       now                  java.net.ConnectExc…
+    refused       0     FAILED      due            0/7       now                  java.net.ConnectExc…
+    restarted     0     FAILED      due            0/7       now                  java.net.ConnectExc…
+    restarted     1     FAILED      due            0/7       now                  java.net.ConnectExc…
+    unknown       0     FAILED      due            0/7       now                  java.net.ConnectExc…
+    日本-sink     0     FAILED      due            0/7       now                  java.io.IOException…
+    waits         0     FAILED      waiting        2/7       in 3 runs            java.net.ConnectExc…
+    no-tasks            RUNNING     no tasks                 -
+    transition    0     RESTARTING  in transition            -
+    absent        0     -           absent         1/7       -                    java.net.ConnectExc…
+    excluded            FAILED      excluded       0/7       -                    java.net.ConnectExc…
+    parked        0     FAILED      parked                   -                    java.net.ConnectExc…
+    recovered     1     RUNNING     recovered      2/7       forgiven: in 3 runs  java.net.ConnectExc…
+    warning: RUNNING without a single task: no-tasks
+
+    1 gave up (fix the cause, then: guardian reset NAME), 9 would be restarted, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
+    ");
+    let status = with_filter(everything()).status();
+    assert_snapshot!(table(&status, 80), @r"
+    prod  http://connect.example:8083  after run 160
+    state /var/lib/guardian/prod.json
+    15 connectors: 12 running, 2 failed, 1 paused
+    18 tasks: 5 running, 11 failed, 1 paused, 1 restarting
+
+    CONNECTOR     TASK  STATE       ACTION         ATTEMPTS  NEXT                 ROOT CAUSE
+    given-up      0     FAILED      gave up        7/7       needs you            org.postgresql.util…
+    last          0     FAILED      due            6/7       next run             java.net.ConnectExc…
+    deferred      0     FAILED      due            0/7       next run             java.net.ConnectExc…
+    failed-again        FAILED      due            0/7       next run             org.postgresql.util…
+    gone          0     FAILED      due            0/7       next run             java.net.ConnectExc…
+    refused       0     FAILED      due            0/7       next run             java.net.ConnectExc…
+    restarted     0     FAILED      due            0/7       next run             java.net.ConnectExc…
+    restarted     1     FAILED      due            0/7       next run             java.net.ConnectExc…
+    unknown       0     FAILED      due            0/7       next run             java.net.ConnectExc…
+    日本-sink     0     FAILED      due            0/7       next run             java.io.IOException…
+    waits         0     FAILED      waiting        2/7       in 4 runs            java.net.ConnectExc…
+    no-tasks            RUNNING     no tasks                 -
+    transition    0     RESTARTING  in transition            -
+    absent        0     -           absent         1/7       -                    java.net.ConnectExc…
+    excluded            FAILED      excluded       0/7       -                    java.net.ConnectExc…
+    parked        0     FAILED      parked                   -                    java.net.ConnectExc…
+    recovered     1     RUNNING     recovered      2/7       forgiven: in 4 runs  java.net.ConnectExc…
+    warning: RUNNING without a single task: no-tasks
+
+    1 gave up (fix the cause, then: guardian reset NAME), 9 due, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
+    ");
+    assert_snapshot!(document(&status).lines().take(12).collect::<Vec<_>>().join("\n"), @r#"
+    {"schema":1,
+    "command":"status",
+    "ok":true,
+    "dry_run":false,
+    "cluster":"prod",
+    "url":"http://connect.example:8083",
+    "state":"/var/lib/guardian/prod.json",
+    "run":161,
+    "started_at":"2026-11-22T10:00:00Z",
+    "duration_ms":12,
+    "connectors":{"total":15,"running":12,"failed":2,"paused":1,"stopped":0,"unassigned":0,"restarting":0,"other":0},
+    "tasks":{"total":18,"running":5,"failed":11,"paused":1,"stopped":0,"unassigned":0,"restarting":1,"other":0},
+    "#);
+}
+
+#[test]
+fn rows_by_the_clock_tell_the_time() {
+    let mut world = World::new()
+        .remembers(task("soon", 0), 2, 1)
+        .remembers(task("tomorrow", 0), 9, 1)
+        .remembers(task("well", 0), 2, 2)
+        .with("soon", "RUNNING", &["FAILED"], REFUSED)
+        .with("tomorrow", "RUNNING", &["FAILED"], REFUSED)
+        .with("well", "RUNNING", &["RUNNING"], "");
+    world.policy.pace = Pace::Clock { step: Duration::from_secs(300), cap: None };
+    world.policy.max_restart = None;
+    let report = world.run();
+    assert_snapshot!(table(&report, 80), @r"
+    prod  http://connect.example:8083  run 161
+    3 connectors: 3 running
+    3 tasks: 1 running, 2 failed
+
+    CONNECTOR  TASK  STATE    ACTION     ATTEMPTS  NEXT                     ROOT CAUSE
+    tomorrow   0     FAILED   waiting    9         at 2026-11-24T04:35:00Z  java.net.ConnectExc…
+    soon       0     FAILED   waiting    2         at 10:15:00Z             java.net.ConnectExc…
+    well       0     RUNNING  recovered  2         forgiven: at 10:20:00Z   java.net.ConnectExc…
+
+    2 waiting, 1 recovered
+    ");
+    let document = document(&report);
+    assert_snapshot!(document.lines().filter(|line| line.contains("next")).collect::<Vec<_>>().join("\n"), @r#"
+    "instances":[{"connector":"soon","task":0,"state":"FAILED","action":"waiting","attempts":2,"max_restart":null,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":null,"at":"2026-11-22T10:15:00Z"},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"tomorrow","task":0,"state":"FAILED","action":"waiting","attempts":9,"max_restart":null,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":null,"at":"2026-11-24T04:35:00Z"},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"well","task":0,"state":"RUNNING","action":"recovered","attempts":2,"max_restart":null,"first_failed_at":"2026-11-22T09:30:00Z","last_attempt_at":"2026-11-22T09:50:00Z","next":null,"forgiven":{"runs":null,"at":"2026-11-22T10:20:00Z"},"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null}],
+    "#);
+}
+
+#[test]
+fn many_rows_are_cut_after_two_screens() {
+    let many = |count: u32| {
+        let mut world = World::new().remembers(task("poisoned", 0), 3, 1);
+        for number in 0..count - 1 {
+            world = world.with(&format!("sink-{number:03}"), "RUNNING", &["FAILED"], REFUSED);
+        }
+        world.with("poisoned", "RUNNING", &["FAILED"], LONG).run()
+    };
+    let thirty = table(&many(30), 80);
+    assert_eq!(thirty.lines().filter(|line| line.contains("FAILED")).count(), 30, "{thirty}");
+    let four_hundred = table(&many(400), 80);
+    assert_eq!(four_hundred.lines().filter(|line| line.contains("FAILED")).count(), 40);
+    let (head, tail) = (four_hundred.lines().take(8), four_hundred.lines().skip(43));
+    assert_snapshot!(head.chain(["..."]).chain(tail).collect::<Vec<_>>().join("\n"), @r"
+    prod  http://connect.example:8083  run 161
+    400 connectors: 400 running
+    400 tasks: 400 failed
+
+    CONNECTOR  TASK  STATE   ACTION     ATTEMPTS  NEXT       ROOT CAUSE
+    sink-000   0     FAILED  restarted  1/7       in 2 runs  java.net.ConnectExcept…
+    sink-001   0     FAILED  restarted  1/7       in 2 runs  java.net.ConnectExcept…
+    sink-002   0     FAILED  restarted  1/7       in 2 runs  java.net.ConnectExcept…
+    ...
+    sink-038   0     FAILED  restarted  1/7       in 2 runs  java.net.ConnectExcept…
+    sink-039   0     FAILED  restarted  1/7       in 2 runs  java.net.ConnectExcept…
+    and 360 more (--output json shows all)
+
+    399 restarted, 1 waiting
+    ");
+    assert_snapshot!(news(&many(400), "prod"), @"prod: restarted sink-000/0 (java.net.ConnectException: Connection refused (db1.example:5432)), sink-001/0 (java.net.ConnectException: Connection refused (db1.example:5432)), sink-002/0 (java.net.ConnectException: Connection refused (db1.example:5432)), sink-003/0 (java.net.ConnectException: Connection refused (db1.example:5432)), sink-004/0 (java.net.ConnectException: Connection refused (db1.example:5432)) and 394 more");
+}
+
+#[test]
+fn what_could_not_be_read() {
+    let world = World::new().remembers(task("orders", 0), 2, 1).remembers(task("pay", 0), 7, 9);
+    let rules = Rules { policy: &world.policy, filter: &world.filter };
+    let plan = Plan::unread(&world.ledger, rules, world.now);
+    let mut status = world.report("status", plan, View::After(160));
+    let failure =
+        Failure::new(Kind::Unreachable, "no answer from Kafka Connect at http://connect.example:8083");
+    status.failure = Some(failure.hint("check KAFKA_CONNECT_URL"));
+    status.warnings.push("a warning with \u{1b}[31mcolour".to_owned());
+    assert_snapshot!(table(&status, 80), @r"
+    prod  http://connect.example:8083  after run 160
+    state /var/lib/guardian/prod.json
+
+    CONNECTOR  TASK  STATE  ACTION   ATTEMPTS  NEXT       ROOT CAUSE
+    pay        0     -      gave up  7/7       needs you  java.net.ConnectException…
+    orders     0     -      waiting  2/7       in 4 runs  java.net.ConnectException…
+    warning: a warning with [31mcolour
+
+    Connect's status could not be read; 2 remembered
+    ");
+    assert_snapshot!(document(&status), @r#"
+    {"schema":1,
+    "command":"status",
+    "ok":false,
+    "dry_run":false,
+    "cluster":"prod",
+    "url":"http://connect.example:8083",
+    "state":"/var/lib/guardian/prod.json",
+    "run":null,
+    "started_at":"2026-11-22T10:00:00Z",
+    "duration_ms":12,
+    "connectors":null,
+    "tasks":null,
+    "instances":[{"connector":"orders","task":0,"state":null,"action":"waiting","attempts":2,"max_restart":7,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":4,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":null,"error":null},
+    {"connector":"pay","task":0,"state":null,"action":"gave_up","attempts":7,"max_restart":7,"first_failed_at":"2026-11-22T08:55:00Z","last_attempt_at":"2026-11-22T09:15:00Z","next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":null,"error":null}],
+    "summary":{"failed":0,"unknown":0,"gave_up":1,"due":0,"restarted":0,"deferred":0,"gone":0,"waiting":1,"no_tasks":0,"in_transition":0,"absent":0,"excluded":0,"parked":0,"recovered":0,"held":0},
+    "warnings":["a warning with \u001b[31mcolour"],
+    "error":{"kind":"unreachable","message":"no answer from Kafka Connect at http://connect.example:8083","hint":"check KAFKA_CONNECT_URL"}}
+    "#);
+}
+
+#[test]
+fn the_documents_of_a_failure_and_of_reset() {
+    let failure = || Failure::new(Kind::Locked, "another run holds the state").hint("it ends by itself");
+    assert_snapshot!(document(&RunReport::failed(Some("run"), failure())), @r#"
+    {"schema":1,
+    "command":"run",
+    "ok":false,
+    "dry_run":null,
+    "cluster":null,
+    "url":null,
+    "run":null,
+    "started_at":null,
+    "duration_ms":null,
+    "connectors":null,
+    "tasks":null,
+    "instances":[],
+    "summary":null,
+    "warnings":[],
+    "error":{"kind":"locked","message":"another run holds the state","hint":"it ends by itself"}}
+    "#);
+    assert_eq!(table(&RunReport::failed(Some("run"), failure()), 80), "", "the log tells");
+    let mut bytes = Vec::new();
+    let forgotten = [InstanceId::connector("orders"), task("pay", 3)];
+    json::write_reset("prod", "/state.json", &forgotten, Some(&failure()), &mut bytes).unwrap();
+    assert_snapshot!(readable(&bytes), @r#"
+    {"schema":1,
+    "command":"reset",
+    "ok":false,
+    "cluster":"prod",
+    "state":"/state.json",
+    "forgotten":[{"connector":"orders","task":null},
+    {"connector":"pay","task":3}],
+    "error":{"kind":"locked","message":"another run holds the state","hint":"it ends by itself"}}
+    "#);
+}
+
+#[test]
+fn only_what_was_done_is_coloured() {
+    let text = text::render(&with_filter(everything()).run(), None);
+    let coloured = |words: &str, code: &str| text.contains(&format!("\u{1b}[{code}m{words}\u{1b}[0m"));
+    for (words, code) in [
+        ("restart failed", "31"),
+        ("gave up", "31"),
+        ("restarted", "33"),
+        ("recovered", "32"),
+        ("parked", "2"),
+    ] {
+        assert!(coloured(words, code), "{words} in {text:?}");
+    }
+    assert_eq!(text.matches("\u{1b}[31m").count(), 5, "{text:?}");
+}
