@@ -680,7 +680,7 @@ fn a_redirect_takes_the_credentials_nowhere() {
         .into_iter()
         .flat_map(|status| targets.clone().map(|target| (status, target)));
     each(cases.collect(), |(status, target)| {
-        let connect = Connect::with(Profile::V3_9).basic_auth("alice", "s3cret").start();
+        let connect = Connect::with(Profile::V3_9).authorization("Basic YWxpY2U6czNjcmV0").start();
         connect.connector("orders").tasks(1);
         connect.fail_task("orders", 0, Failure::always());
         let guardian = Guardian::at(&connect.url())

@@ -74,7 +74,7 @@ impl FakeApi {
         let listen = Listen { tls: Some(authority.server(Leaf::Good, None)), ..Listen::default() };
         let server = Server::start(listener, listen, {
             let world = Arc::clone(&world);
-            Arc::new(move |head, _| respond(&world, head))
+            Arc::new(move |head| respond(&world, head))
         });
         let folder = tempfile::tempdir().expect("a folder for the service account");
         let api = Self { server: Some(server), world, folder, authority, port };

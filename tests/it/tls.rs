@@ -203,8 +203,8 @@ fn basic_authentication_and_tokens_are_sent_with_every_request_and_told_when_wro
     };
     let (password, token, bad) =
         (file("password", "s3cret:ü\n"), file("token", "abc.def\n"), file("bad", "wrong"));
-    let basic = || worker(Connect::with(Profile::V4_3).basic_auth("alice", "s3cret:ü"));
-    let bearer = || worker(Connect::with(Profile::V4_3).bearer_token("abc.def"));
+    let basic = || worker(Connect::with(Profile::V4_3).authorization("Basic YWxpY2U6czNjcmV0OsO8"));
+    let bearer = || worker(Connect::with(Profile::V4_3).authorization("Bearer abc.def"));
     let user = |guardian: Guardian| guardian.env("KAFKA_CONNECT_USER", "alice");
     type Rows<'a> = Vec<(Connect, Box<dyn Fn(Guardian) -> Guardian + Send + Sync + 'a>, bool)>;
     let rows: Rows<'_> = vec![
@@ -298,7 +298,7 @@ fn a_proxy_is_used_only_when_it_is_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let files = authority.write_pem_files(folder.path());
     for secure in [false, true] {
-        let setup = Connect::with(Profile::V3_9).basic_auth("alice", "s3cret");
+        let setup = Connect::with(Profile::V3_9).authorization("Basic YWxpY2U6czNjcmV0");
         let setup = if secure { setup.tls(&authority, Leaf::Good) } else { setup };
         let connect = worker(setup);
         let proxy = Proxy::start(None);

@@ -1,8 +1,7 @@
-//! The words of Kafka Connect: its error texts, its error pages, and the traces of its failures.
+//! The texts of Kafka Connect: its error messages, its error pages, and the traces of its failures.
 //!
-//! Every text here is one that a real worker sends. It must not decide when one is sent.
+//! Every text here is one that a real worker sends. This file must not decide when one is sent.
 
-use super::Profile;
 use super::http::{Body, Response, reason_of};
 
 pub const REBALANCE: &str = "Cannot complete request momentarily due to stale configuration (typically caused by a concurrent config change)";
@@ -49,10 +48,9 @@ pub fn error(status: u16, message: &str) -> Response {
     json(status, format!(r#"{{"error_code":{status},"message":{}}}"#, quoted(message)))
 }
 
-/// The same for a path or method that no resource has: Jersey gives it no `Content-Type`.
-pub fn unmatched(status: u16) -> Response {
-    let message = format!("HTTP {status} {}", reason_of(status));
-    Response { content_type: None, ..error(status, &message) }
+/// The same for a path that no resource has: Jersey gives it no `Content-Type`.
+pub fn unmatched() -> Response {
+    Response { content_type: None, ..error(404, "HTTP 404 Not Found") }
 }
 
 /// Sent by the Basic authentication extension: plain text under a JSON label, and no `WWW-Authenticate`.
@@ -78,18 +76,6 @@ pub fn not_started_yet(target: &str, wants_json: bool) -> Response {
         return json(404, format!(r#"{{"url":{},"status":"404","message":"Not Found"}}"#, quoted(path)));
     }
     html(404, "Not Found")
-}
-
-pub fn timed_out(profile: Profile, stage: &str) -> Response {
-    if profile < Profile::V3_9 {
-        return error(500, "Request timed out"); // stages came with KAFKA-15563 in 3.7
-    }
-    error(
-        500,
-        &format!(
-            "Request timed out. The worker is currently {stage}, which began at 2026-11-22T11:26:42.100Z."
-        ),
-    )
 }
 
 /// A JSON string.

@@ -18,7 +18,7 @@ const CHUNKED_ABOVE: usize = 8 * 1024;
 const LONGEST_HEAD: usize = 64 * 1024;
 
 /// Turns a request into the answer; called without any lock held.
-pub type Respond = dyn Fn(&Head, &Life) -> Reply + Send + Sync;
+pub type Respond = dyn Fn(&Head) -> Reply + Send + Sync;
 
 /// What was asked.
 #[derive(Clone, Debug)]
@@ -93,42 +93,42 @@ pub struct Listen {
     pub handshake_delay: Duration,
 }
 
-/// Says to every thread of a server whether it may go on, and lets it sleep only that long.
-pub struct Life {
-    over: Mutex<bool>,
-    bell: Condvar,
+/// Tells every thread of a server when it must end, also one that sleeps.
+struct Stop {
+    stopped: Mutex<bool>,
+    changed: Condvar,
 }
 
-impl Life {
-    /// Sleeps; `false` as soon as the server has been stopped.
-    pub fn sleep(&self, time: Duration) -> bool {
-        let Some(end) = Instant::now().checked_add(time) else { return self.sleep_for_ever() };
-        let mut over = lock(&self.over);
-        while !*over {
+impl Stop {
+    /// Sleeps; `false` as soon as the server was stopped.
+    fn sleep(&self, time: Duration) -> bool {
+        let Some(end) = Instant::now().checked_add(time) else { return self.sleep_until_stopped() };
+        let mut stopped = lock(&self.stopped);
+        while !*stopped {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return true;
             }
-            over = self.bell.wait_timeout(over, left).unwrap_or_else(PoisonError::into_inner).0;
+            stopped = self.changed.wait_timeout(stopped, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         false
     }
 
-    fn sleep_for_ever(&self) -> bool {
-        let mut over = lock(&self.over);
-        while !*over {
-            over = self.bell.wait(over).unwrap_or_else(PoisonError::into_inner);
+    fn sleep_until_stopped(&self) -> bool {
+        let mut stopped = lock(&self.stopped);
+        while !*stopped {
+            stopped = self.changed.wait(stopped).unwrap_or_else(PoisonError::into_inner);
         }
         false
     }
 
-    fn is_over(&self) -> bool {
-        *lock(&self.over)
+    fn is_stopped(&self) -> bool {
+        *lock(&self.stopped)
     }
 
-    fn end(&self) {
-        *lock(&self.over) = true;
-        self.bell.notify_all();
+    fn stop(&self) {
+        *lock(&self.stopped) = true;
+        self.changed.notify_all();
     }
 }
 
@@ -142,7 +142,7 @@ pub struct Server {
 }
 
 struct Shared {
-    life: Life,
+    stop: Stop,
     listen: Listen,
     respond: Arc<Respond>,
     accepted: AtomicUsize,
@@ -160,7 +160,7 @@ impl Server {
         let copy = listener.try_clone().expect("one more descriptor");
         let listening = TcpStream::from(OwnedFd::from(copy));
         let shared = Arc::new(Shared {
-            life: Life { over: Mutex::new(false), bell: Condvar::new() },
+            stop: Stop { stopped: Mutex::new(false), changed: Condvar::new() },
             listen,
             respond,
             accepted: AtomicUsize::new(0),
@@ -182,7 +182,7 @@ impl Server {
     /// waits for the port only; the connection threads that are left are to be joined by the caller, later.
     #[must_use]
     pub fn kill(mut self) -> Vec<JoinHandle<()>> {
-        self.shared.life.end();
+        self.shared.stop.stop();
         let _ = self.listening.shutdown(Shutdown::Both); // which also wakes `accept`
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
@@ -199,7 +199,7 @@ impl Server {
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     for socket in listener.incoming() {
-        if shared.life.is_over() {
+        if shared.stop.is_stopped() {
             return;
         }
         let Ok(socket) = socket else { continue };
@@ -220,7 +220,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 
 fn serve(socket: Arc<TcpStream>, connection: usize, shared: &Shared) -> io::Result<()> {
     socket.set_nodelay(true)?;
-    if !shared.life.sleep(shared.listen.handshake_delay) {
+    if !shared.stop.sleep(shared.listen.handshake_delay) {
         return Ok(());
     }
     let mut wire = match &shared.listen.tls {
@@ -230,20 +230,20 @@ fn serve(socket: Arc<TcpStream>, connection: usize, shared: &Shared) -> io::Resu
             Wire::Tls(Box::new(StreamOwned::new(session, Socket(socket))))
         }
     };
-    while let Some((mut head, mut length, body)) = wire.read_head(connection, &shared.life)? {
+    while let Some((mut head, mut length, body)) = wire.read_head(connection, &shared.stop)? {
         if body > 0 {
             wire.consume(length - body)?;
             head.body = vec![0; body];
             wire.read_exact(&mut head.body)?;
             length = 0;
         }
-        let reply = (shared.respond)(&head, &shared.life);
+        let reply = (shared.respond)(&head);
         let wants_reset = matches!(reply.delivery, Delivery::Reset | Delivery::ResetAfter(_));
         if !wants_reset {
             wire.consume(length)?; // a socket that is closed with unread bytes sends RST
         }
         let last = head.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-        let keep = shared.life.sleep(reply.wait) && deliver(&mut wire, &reply, &shared.life)?;
+        let keep = shared.stop.sleep(reply.wait) && deliver(&mut wire, &reply, &shared.stop)?;
         if last || !keep {
             wire.close(wants_reset);
             break;
@@ -253,15 +253,15 @@ fn serve(socket: Arc<TcpStream>, connection: usize, shared: &Shared) -> io::Resu
 }
 
 /// `false` when the connection must be closed after it.
-fn deliver(wire: &mut Wire, reply: &Reply, life: &Life) -> io::Result<bool> {
+fn deliver(wire: &mut Wire, reply: &Reply, stop: &Stop) -> io::Result<bool> {
     match &reply.delivery {
-        Delivery::Hang => return Ok(life.sleep_for_ever()),
+        Delivery::Hang => return Ok(stop.sleep_until_stopped()),
         Delivery::Close | Delivery::Reset => return Ok(false),
         _ => {}
     }
     let response = match &reply.content {
         Content::Raw(bytes) => {
-            send_damaged(wire, bytes, false, &reply.delivery, life)?;
+            send_damaged(wire, bytes, false, &reply.delivery, stop)?;
             return Ok(false);
         }
         Content::Http(response) => response,
@@ -286,7 +286,7 @@ fn deliver(wire: &mut Wire, reply: &Reply, life: &Life) -> io::Result<bool> {
     }
     if !matches!(reply.delivery, Delivery::Whole | Delivery::Chunked) {
         wire.write_all(&bytes)?;
-        send_damaged(wire, body, chunked, &reply.delivery, life)?;
+        send_damaged(wire, body, chunked, &reply.delivery, stop)?;
         return Ok(matches!(reply.delivery, Delivery::ByteEvery(_)) && !chunked);
     }
     bytes.extend_from_slice(body);
@@ -302,13 +302,13 @@ fn send_damaged(
     bytes: &[u8],
     chunked: bool,
     delivery: &Delivery,
-    life: &Life,
+    stop: &Stop,
 ) -> io::Result<()> {
     match delivery {
         Delivery::CutAfter(n) | Delivery::ResetAfter(n) => wire.write_all(&bytes[..(*n).min(bytes.len())]),
         Delivery::ByteEvery(pause) => {
             for byte in bytes {
-                if !life.sleep(*pause) {
+                if !stop.sleep(*pause) {
                     break;
                 }
                 wire.write_all(&[*byte])?;
@@ -322,7 +322,7 @@ fn send_damaged(
                 wire.write_all(if bytes.is_empty() { b"" } else { b"\r\n" })?;
                 piece = [format!("{:x}\r\n", piece.len()).as_bytes(), &piece, b"\r\n"].concat();
             }
-            while !life.is_over() {
+            while !stop.is_stopped() {
                 wire.write_all(&piece)?;
             }
             Ok(())
@@ -412,9 +412,9 @@ enum Wire {
 impl Wire {
     /// The next head, the length of what is still to be consumed, and how much of that is the body. A plain socket is
     /// only peeked at, so that it can still be reset; `None` is the client's close.
-    fn read_head(&mut self, connection: usize, life: &Life) -> io::Result<Option<(Head, usize, usize)>> {
+    fn read_head(&mut self, connection: usize, stop: &Stop) -> io::Result<Option<(Head, usize, usize)>> {
         let bytes = match self {
-            Self::Plain(socket) => peek_head(socket, life)?,
+            Self::Plain(socket) => peek_head(socket, stop)?,
             Self::Tls(stream) => read_bytes_of_head(stream)?,
         };
         let Some(bytes) = bytes else { return Ok(None) };
@@ -482,7 +482,7 @@ impl Write for Socket {
     }
 }
 
-fn peek_head(socket: &TcpStream, life: &Life) -> io::Result<Option<Vec<u8>>> {
+fn peek_head(socket: &TcpStream, stop: &Stop) -> io::Result<Option<Vec<u8>>> {
     let mut buffer = vec![0; LONGEST_HEAD];
     // Peeking neither waits for more than is there nor sees a close behind it.
     for _ in 0..5_000 {
@@ -494,7 +494,7 @@ fn peek_head(socket: &TcpStream, life: &Life) -> io::Result<Option<Vec<u8>>> {
             buffer.truncate(end);
             return Ok(Some(buffer));
         }
-        if length == LONGEST_HEAD || !life.sleep(Duration::from_millis(1)) {
+        if length == LONGEST_HEAD || !stop.sleep(Duration::from_millis(1)) {
             break;
         }
     }

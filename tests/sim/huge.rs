@@ -43,10 +43,6 @@ impl Huge {
         (index < self.connectors && name == Self::name(index)).then_some(index)
     }
 
-    pub fn has_task(&self, task: u32) -> bool {
-        task < self.tasks
-    }
-
     pub fn names_json(&self) -> String {
         let names: Vec<String> = (0..self.connectors).map(|index| quoted(&Self::name(index))).collect();
         format!("[{}]", names.join(","))

@@ -1,7 +1,9 @@
-//! A simulated Kafka Connect: workers on loopback that fail, lag, lie and die on command.
+//! A simulated Kafka Connect: workers on loopback whose connectors fail, whose answers are scripted, and which can be
+//! killed.
 //!
-//! It owns the words in which a test tells its story (`connect.fail_task(..)`, `connect.on_restart(..).answers(409)`,
-//! `connect.restarts()`). It must not know the program under test. Everything ends when the [`Connect`] is dropped.
+//! It owns the methods by which a test sets up a cluster and reads what happened (`connect.fail_task(..)`,
+//! `connect.on_restart(..).answers(409)`, `connect.restarts()`). It must not know the program under test. Every worker
+//! and thread ends when the [`Connect`] is dropped.
 //!
 //! ```text
 //! let connect = Connect::start(Profile::V3_9);
@@ -16,7 +18,12 @@
 //! In reading order: `state` is the status machine, `rest` the resources over it, `rules` the scripted answers,
 //! `answers` the texts, `huge` a listing that is never held, `http` and `tls` the wire.
 
-#![allow(dead_code, unused_imports, unreachable_pub, reason = "each of its users needs another part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    reason = "each program that includes it needs another part"
+)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -25,7 +32,7 @@
     clippy::arithmetic_side_effects,
     clippy::must_use_candidate,
     clippy::missing_panics_doc,
-    reason = "a stand-in for tests: a mistake in it must fail the test, loudly"
+    reason = "a mistake in it must fail the test, loudly"
 )]
 
 pub mod answers;
@@ -42,17 +49,17 @@ use std::sync::{Arc, Mutex, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use self::http::{Content, Head, Life, Listen, Reply, Response, Server, lock};
+use self::http::{Content, Head, Listen, Reply, Response, Server, lock};
 use self::rest::{Call, Here};
 use self::rules::Rule;
-use self::state::{Alive, Connector, Target, Worker, World, label};
+use self::state::{Connector, Worker, World, label};
 
 pub use self::huge::Huge;
 pub use self::rules::{Answer, Script};
-pub use self::state::{After, Executed, Failure};
+pub use self::state::{Executed, Failure};
 pub use self::tls::{Authority, Leaf, PemFiles};
 
-/// The version of a worker, in as far as a restarter can tell versions apart.
+/// The version of a worker: those between which a restarter can tell a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Profile {
     /// No `?expand`: an array in place of the object.
@@ -62,55 +69,34 @@ pub enum Profile {
     /// KIP-745. One connector without its plugin fails the whole listing; forwarded errors become 500 (both to 3.3).
     V3_0,
     V3_3,
-    /// STOPPED (KIP-875), forwarded codes are kept.
-    V3_6,
-    /// `/health`, a time-out names the stage.
+    /// Forwarded codes are kept (since 3.4).
     V3_9,
-    /// Jetty 12: no `/`, `%`, `\` in names; a forwarded call is cut after 30 s; the 202 is unsorted.
-    V4_0,
-    /// `version` in the status, also as null.
+    /// Jetty 12 (since 4.0): no `/`, `%`, `\` in names; the 202 is unsorted. `version` in the status (since 4.1).
     V4_3,
 }
 
 impl Profile {
-    pub const ALL: [Self; 8] =
-        [Self::V2_2, Self::V2_8, Self::V3_0, Self::V3_3, Self::V3_6, Self::V3_9, Self::V4_0, Self::V4_3];
-
     pub fn version(self) -> &'static str {
         match self {
             Self::V2_2 => "2.2.2",
             Self::V2_8 => "2.8.2",
             Self::V3_0 => "3.0.2",
             Self::V3_3 => "3.3.2",
-            Self::V3_6 => "3.6.2",
             Self::V3_9 => "3.9.1",
-            Self::V4_0 => "4.0.0",
             Self::V4_3 => "4.3.0",
         }
     }
 
-    pub fn knows_restart_parameters(self) -> bool {
+    fn knows_restart_parameters(self) -> bool {
         self >= Self::V3_0
     }
 
-    fn has_stop(self) -> bool {
-        self >= Self::V3_6
+    fn has_fragile_listing(self) -> bool {
+        self <= Self::V3_3
     }
 
-    fn has_health(self) -> bool {
-        self >= Self::V3_9
-    }
-
-    fn is_jetty_12(self) -> bool {
-        self >= Self::V4_0
-    }
-
-    fn status_has_version(self) -> bool {
+    fn is_4(self) -> bool {
         self >= Self::V4_3
-    }
-
-    fn server_header(self) -> Option<&'static str> {
-        (!self.is_jetty_12()).then_some("Jetty(9.4.56.v20240826)")
     }
 }
 
@@ -142,14 +128,9 @@ impl Setup {
         Self { version: Some(version.to_owned()), ..self }
     }
 
-    /// Answers as the worker's own Basic authentication extension does.
-    pub fn basic_auth(self, user: &str, password: &str) -> Self {
-        let credentials = base64(format!("{user}:{password}").as_bytes());
-        Self { authorization: Some(format!("Basic {credentials}")), ..self }
-    }
-
-    pub fn bearer_token(self, token: &str) -> Self {
-        Self { authorization: Some(format!("Bearer {token}")), ..self }
+    /// Every request must have this `Authorization`; others get what the Basic authentication extension answers.
+    pub fn authorization(self, header: &str) -> Self {
+        Self { authorization: Some(header.to_owned()), ..self }
     }
 
     pub fn tls(mut self, authority: &Authority, leaf: Leaf) -> Self {
@@ -163,13 +144,13 @@ impl Setup {
         self
     }
 
-    /// A stall after the connection is accepted, before TLS or HTTP begins; `Duration::MAX` is for ever.
+    /// The wait between accepting a connection and the TLS handshake; `Duration::MAX` is for ever.
     pub fn handshake_delay(mut self, delay: Duration) -> Self {
         self.listen.handshake_delay = delay;
         self
     }
 
-    /// Standalone mode: other texts, and a phantom task for a restart of one that is not there.
+    /// Standalone mode: other texts, and a 202 that is sent once the restarts are done.
     pub fn standalone(self) -> Self {
         Self { standalone: true, ..self }
     }
@@ -185,7 +166,7 @@ impl Setup {
         let worker = |(profile, port): (&Profile, &u16)| Worker {
             profile: *profile,
             id: format!("127.0.0.1:{port}"),
-            alive: Alive::Up,
+            up: true,
             start_up: (0, 0, 0),
         };
         let workers = self.profiles.iter().zip(&ports).map(worker).collect();
@@ -196,8 +177,6 @@ impl Setup {
                 requests: Vec::new(),
                 restarts_taken: 0,
                 rules: Vec::new(),
-                request_timeout: Duration::from_secs(90),
-                forward_timeout: Duration::from_secs(30),
             }),
             servers: Mutex::new(ports.iter().map(|_| None).collect()),
             left_over: Mutex::default(),
@@ -213,8 +192,8 @@ impl Setup {
     }
 }
 
-/// A running cluster. All that can be said to it is on [`Cluster`]; dropping it ends every worker and thread, and
-/// fails the test if a story told by a rule has panicked.
+/// A running cluster; its methods are those of [`Cluster`]. Dropping it ends every worker and thread, and fails the
+/// test if a callback of a rule has panicked.
 pub struct Connect(Arc<Cluster>);
 
 impl Connect {
@@ -260,14 +239,11 @@ impl Drop for Connect {
 /// One request, as it arrived.
 #[derive(Clone, Debug)]
 pub struct Request {
-    pub worker: usize,
     pub at: Instant,
     /// Method, target as sent, headers, number of the connection.
     pub head: Head,
     /// Whether it carried the expected `Authorization`; `true` where none is asked for.
     pub authorized: bool,
-    /// The status that was sent; `None` for a hang, a reset, raw bytes.
-    pub answered: Option<u16>,
     call: Call,
 }
 
@@ -276,11 +252,9 @@ struct Inner {
     requests: Vec<Request>,
     restarts_taken: usize,
     rules: Vec<Rule>,
-    request_timeout: Duration,
-    forward_timeout: Duration,
 }
 
-/// The workers and what they share. Rules that tell a story get it as an argument.
+/// The workers and what they share. The callbacks of rules get it as an argument.
 pub struct Cluster {
     itself: Weak<Self>,
     inner: Mutex<Inner>,
@@ -292,7 +266,7 @@ pub struct Cluster {
     setup: Setup,
 }
 
-/// Where it is.
+/// Addresses.
 impl Cluster {
     /// The first worker's.
     pub fn url(&self) -> String {
@@ -314,18 +288,18 @@ impl Cluster {
         self.ports[0]
     }
 
-    /// A port at which every connection is refused, and which nobody else can get meanwhile.
+    /// A port that refuses every connection, and that nobody else can get meanwhile.
     pub fn closed_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.closed.port())
     }
 }
 
-/// What is in it, and what goes wrong.
+/// The connectors, and what goes wrong.
 impl Cluster {
     /// The connector of this name; a new one is RUNNING and has no tasks.
-    pub fn connector(&self, name: &str) -> ConnectorStory<'_> {
+    pub fn connector(&self, name: &str) -> ConnectorSetup<'_> {
         self.world(|world| world.connector(name).name.clone());
-        ConnectorStory { cluster: self, name: name.to_owned() }
+        ConnectorSetup { cluster: self, name: name.to_owned() }
     }
 
     pub fn fail_connector(&self, name: &str, failure: Failure) {
@@ -346,17 +320,17 @@ impl Cluster {
         });
     }
 
-    /// The fault is gone; the next restart shows it.
+    /// Takes the fault away; the next restart finds it gone.
     pub fn heal(&self, name: &str, task: Option<u32>) {
         self.world(|world| world.heal(name, task));
     }
 
-    /// Any state at all, in truth and in the status, without a trace. A failure's script stays in force.
+    /// Sets any state at all, in truth and in the status, without a trace.
     pub fn set_state(&self, name: &str, task: Option<u32>, state: &str) {
         self.world(|world| world.set(name, task, state));
     }
 
-    /// What the last status says about its writer, who may be dead.
+    /// Sets the `worker_id` of its status.
     pub fn show_worker_id(&self, name: &str, task: Option<u32>, worker_id: &str) {
         self.world(|world| world.show_worker_id(name, task, worker_id));
     }
@@ -365,62 +339,33 @@ impl Cluster {
         self.world(|world| world.pause(name));
     }
 
-    pub fn resume(&self, name: &str) {
-        self.world(|world| world.resume(name));
-    }
-
-    pub fn stop(&self, name: &str) {
-        self.world(|world| world.stop(name, false));
-    }
-
     /// STOPPED, while its FAILED tasks are still in the status.
     pub fn stop_leaving_failed_tasks(&self, name: &str) {
-        self.world(|world| world.stop(name, true));
+        self.world(|world| world.stop_leaving_failed_tasks(name));
     }
 
     pub fn delete(&self, name: &str) {
         self.world(|world| drop(world.connectors.remove(name)));
     }
 
-    /// From now on the listing is this one.
+    /// Replaces the listing by this one.
     pub fn huge(&self, huge: Huge) {
         self.world(|world| world.huge = Some(huge));
     }
 
-    /// The tick thread is stuck this long: restart calls wait, and after 90 s answer 500 but stay queued.
-    pub fn busy_for(&self, time: Duration) {
-        self.world(|world| world.busy_until = Some(Instant::now() + time));
-    }
-
-    /// Connect's 90 s for a request, and the 30 s of 4.x for a forwarded one, shortened for a test.
-    pub fn time_limits(&self, request: Duration, forward: Duration) {
-        let mut inner = lock(&self.inner);
-        (inner.request_timeout, inner.forward_timeout) = (request, forward);
-    }
-
-    /// A worker that has just started: so many requests get Jetty's 404, then so many listings are `{}`, then so many
-    /// show every instance as UNASSIGNED and every type as unknown.
+    /// Makes the worker one that has just started: so many requests get Jetty's 404, then so many listings are `{}`,
+    /// then so many show every instance as UNASSIGNED and every type as unknown.
     pub fn starts_up(&self, worker: usize, not_found: u32, empty: u32, unassigned: u32) {
         self.world(|world| world.workers[worker].start_up = (not_found, empty, unassigned));
     }
 
-    /// SIGKILL: its port closes, its connections end, nothing is written. The others have not noticed yet.
+    /// SIGKILL: its port closes, its connections end, nothing is written. The other workers do not notice.
     pub fn kill_worker(&self, worker: usize) {
         self.close(worker);
-        self.world(|world| world.workers[worker].alive = Alive::Missed);
+        self.world(|world| world.workers[worker].up = false);
     }
 
-    /// The others notice: its instances now belong to nobody (409), until reassigned.
-    pub fn notice_death_of(&self, worker: usize) {
-        self.world(|world| world.workers[worker].alive = Alive::Gone);
-    }
-
-    /// The rebalance after a death: its instances start elsewhere, also the FAILED ones, without any call.
-    pub fn reassign_from(&self, worker: usize) {
-        self.world(|world| world.reassign(worker));
-    }
-
-    /// At the same port, with its instances if nobody took them.
+    /// Starts it again at the same port, with its instances.
     pub fn revive_worker(&self, worker: usize) {
         let address = (Ipv4Addr::LOCALHOST, self.ports[worker]);
         let listener = (0..200).find_map(|_| {
@@ -430,7 +375,7 @@ impl Cluster {
             }
             listener
         });
-        self.world(|world| world.workers[worker].alive = Alive::Up);
+        self.world(|world| world.workers[worker].up = true);
         self.serve(worker, listener.expect("the port is free again"));
     }
 }
@@ -438,51 +383,45 @@ impl Cluster {
 /// Scripted answers. Rules are tried in the order in which they were made.
 impl Cluster {
     pub fn on_any(&self) -> Script<'_> {
-        self.on(|_, _| true)
-    }
-
-    /// Method and target as sent; `*` stands for anything.
-    pub fn on_request(&self, method: &str, target: &str) -> Script<'_> {
-        let (method, target) = (method.to_owned(), target.to_owned());
-        self.on(move |_, head| head.method == method && matches(&target, &head.target))
+        self.on(|_| true)
     }
 
     pub fn on_root(&self) -> Script<'_> {
-        self.on(|call, _| *call == Call::Root)
+        self.on(|call| *call == Call::Root)
     }
 
     /// `GET /connectors?expand=...`
     pub fn on_listing(&self) -> Script<'_> {
-        self.on(|call, _| matches!(call, Call::Listing { .. }))
+        self.on(|call| *call == Call::Listing)
     }
 
     /// `GET /connectors`
     pub fn on_names(&self) -> Script<'_> {
-        self.on(|call, _| *call == Call::Names)
+        self.on(|call| *call == Call::Names)
     }
 
     pub fn on_status(&self, name: &str) -> Script<'_> {
         let wanted = Call::Status(name.to_owned());
-        self.on(move |call, _| *call == wanted)
+        self.on(move |call| *call == wanted)
     }
 
-    /// Any restart call for the connector, its own, that of a task, or KIP-745.
+    /// Any restart call for the connector: its own, that of a task, or KIP-745.
     pub fn on_restart(&self, name: &str) -> Script<'_> {
         let name = name.to_owned();
-        self.on(move |call, _| matches!(call, Call::Restart(request) if request.connector == name))
+        self.on(move |call| matches!(call, Call::Restart(request) if request.connector == name))
     }
 
-    /// The call that `restarts()` would show so: "orders/2", "orders", "orders?includeTasks&onlyFailed".
+    /// The call that `restarts()` shows like this: "orders/2", "orders", "orders?includeTasks&onlyFailed".
     pub fn on_this_restart(&self, shown: &str) -> Script<'_> {
         let shown = shown.to_owned();
-        self.on(move |call, _| matches!(call, Call::Restart(request) if request.label() == shown))
+        self.on(move |call| matches!(call, Call::Restart(request) if request.label() == shown))
     }
 
     pub fn on_any_restart(&self) -> Script<'_> {
-        self.on(|call, _| matches!(call, Call::Restart(_)))
+        self.on(|call| matches!(call, Call::Restart(_)))
     }
 
-    fn on(&self, wanted: impl Fn(&Call, &Head) -> bool + Send + Sync + 'static) -> Script<'_> {
+    fn on(&self, wanted: impl Fn(&Call) -> bool + Send + Sync + 'static) -> Script<'_> {
         let mut inner = lock(&self.inner);
         inner.rules.push(Rule::new(Arc::new(wanted)));
         Script { cluster: self, index: inner.rules.len() - 1 }
@@ -490,18 +429,18 @@ impl Cluster {
 
     pub fn forget_rules(&self) {
         for rule in &mut lock(&self.inner).rules {
-            *rule = Rule::new(Arc::new(|_, _| false)); // a script may still hold its index
+            *rule = Rule::new(Arc::new(|_| false)); // a script may still hold its index
         }
     }
 }
 
-/// What happened.
+/// What was asked and done.
 impl Cluster {
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.inner).requests.clone()
     }
 
-    /// "GET /connectors?expand=status", in order.
+    /// All requests in order, as "GET /connectors?expand=status".
     pub fn calls(&self) -> Vec<String> {
         self.requests()
             .iter()
@@ -518,7 +457,7 @@ impl Cluster {
         lock(&self.inner).requests.iter().filter_map(label).collect()
     }
 
-    /// Those since it was asked last: what one run sent.
+    /// The restart calls since this was called last: what one run sent.
     pub fn take_restarts(&self) -> Vec<String> {
         let restarts = self.restarts();
         let taken = std::mem::replace(&mut lock(&self.inner).restarts_taken, restarts.len());
@@ -526,24 +465,20 @@ impl Cluster {
     }
 
     pub fn listings(&self) -> usize {
-        lock(&self.inner)
-            .requests
-            .iter()
-            .filter(|request| matches!(request.call, Call::Listing { .. }))
-            .count()
+        lock(&self.inner).requests.iter().filter(|request| request.call == Call::Listing).count()
     }
 
-    /// Connections accepted by the living workers, also those whose TLS handshake failed.
+    /// Connections that the living workers accepted, also those whose TLS handshake failed.
     pub fn connections(&self) -> usize {
         lock(&self.servers).iter().flatten().map(Server::accepted).sum()
     }
 
-    /// The restarts that instances really got, in order, whichever call brought them and whatever it answered.
+    /// The restarts that instances really got, in order, by whichever call and whatever it answered.
     pub fn executed(&self) -> Vec<Executed> {
         self.world(|world| world.executed.clone())
     }
 
-    /// How many restarts this very instance got; `None` is the connector's own.
+    /// How many restarts this instance got; task `None` is the connector's own instance.
     pub fn count_restarts_of(&self, name: &str, task: Option<u32>) -> usize {
         self.world(|world| {
             let huge =
@@ -565,13 +500,7 @@ impl Cluster {
         unfailed.map(|it| format!("{} was {}", label(&it.connector, it.task), it.was)).collect()
     }
 
-    /// What the status shows now, without being a listing.
-    pub fn shown_state(&self, name: &str, task: Option<u32>) -> String {
-        let shown = |world: &mut World| Some(world.connectors.get(name)?.instance(task)?.shown.state.clone());
-        self.world(shown).unwrap_or_else(|| "absent".to_owned())
-    }
-
-    /// Waits for it, at most 10 s.
+    /// Waits until it is so, at most 10 s.
     pub fn wait_for(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let end = Instant::now() + Duration::from_secs(10);
         while !is_so(self) {
@@ -581,17 +510,15 @@ impl Cluster {
     }
 }
 
-/// How it works.
+/// Serving.
 impl Cluster {
     fn world<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
-        let mut inner = lock(&self.inner);
-        inner.world.catch_up(Instant::now());
-        act(&mut inner.world)
+        act(&mut lock(&self.inner).world)
     }
 
     fn serve(&self, worker: usize, listener: TcpListener) {
         let cluster = self.itself.upgrade().expect("it exists");
-        let respond = move |head: &Head, life: &Life| cluster.respond(worker, head, life);
+        let respond = move |head: &Head| cluster.respond(worker, head);
         let server = Server::start(listener, self.setup.listen.clone(), Arc::new(respond));
         lock(&self.servers)[worker] = Some(server);
     }
@@ -603,144 +530,76 @@ impl Cluster {
         }
     }
 
-    fn respond(&self, worker: usize, head: &Head, life: &Life) -> Reply {
-        let _alarm = Alarm(&self.failed);
+    fn respond(&self, worker: usize, head: &Head) -> Reply {
+        let _on_panic = OnPanic(&self.failed);
         let call = rest::call(head);
         let expected = self.setup.authorization.as_deref();
         let authorized = expected.is_none_or(|expected| head.header("authorization") == Some(expected));
-        let (number, scripted) = {
+        let rule = {
             let mut inner = lock(&self.inner);
-            let request = Request {
-                worker,
-                at: Instant::now(),
-                head: head.clone(),
-                authorized,
-                answered: None,
-                call: call.clone(),
-            };
-            inner.requests.push(request);
-            (inner.requests.len() - 1, rules::choose(&mut inner.rules, worker, &call, head))
+            let (at, head, call) = (Instant::now(), head.clone(), call.clone());
+            inner.requests.push(Request { at, head, authorized, call: call.clone() });
+            rules::choose(&mut inner.rules, worker, &call)
         };
         let mut answer = Answer::normal();
-        if let Some((index, scripted, story)) = scripted {
-            if let Some(mut story) = story {
-                story(self);
-                rules::put_back(&mut lock(&self.inner).rules, index, story);
+        if let Some((index, scripted, callback)) = rule {
+            if let Some(mut callback) = callback {
+                callback(self);
+                rules::put_back(&mut lock(&self.inner).rules, index, callback);
             }
             answer = scripted;
         }
-        let mut wait = Duration::ZERO;
-        let normal = answer.needs_normal().then(|| {
-            let outcome = self.normal(worker, head, &call, authorized, life);
-            wait = outcome.wait;
-            outcome.response
-        });
-        let mut reply = answer.reply(normal);
-        reply.wait += wait;
-        if let Content::Http(response) = &reply.content
-            && !matches!(reply.delivery, http::Delivery::Hang | http::Delivery::Reset | http::Delivery::Close)
-            && let Some(request) = lock(&self.inner).requests.get_mut(number)
-        {
-            request.answered = Some(response.status);
-        }
-        reply
+        let normal = answer.needs_normal().then(|| self.normal(worker, head, &call, authorized));
+        answer.reply(normal)
     }
 
-    fn normal(
-        &self,
-        worker: usize,
-        head: &Head,
-        call: &Call,
-        authorized: bool,
-        life: &Life,
-    ) -> rest::Outcome {
-        let here = self.here(worker);
-        let held_up = {
-            let mut inner = lock(&self.inner);
-            if let Some(response) = rest::refused(&mut inner.world, &here, head) {
-                return response.into();
-            }
-            // The filter comes after the matching, so unknown paths are 404 for everybody.
-            if !authorized && !matches!(call, Call::Unmatched) {
-                return answers::not_authenticated().into();
-            }
-            rest::held_up(&mut inner.world, &here, call, Instant::now())
-        };
-        if let Some((wait, timed_out)) = held_up {
-            life.sleep(wait);
-            if let Some(response) = timed_out {
-                return response.into();
-            }
+    fn normal(&self, worker: usize, head: &Head, call: &Call, authorized: bool) -> Response {
+        let mut inner = lock(&self.inner);
+        let here = self.here(worker, inner.world.workers[worker].profile);
+        if let Some(response) = rest::refused(&mut inner.world, &here, head) {
+            return response;
         }
-        self.world(|world| {
-            let mut outcome = rest::answer(world, &here, head, call, Instant::now());
-            if let Some(server) = here.profile.server_header() {
-                outcome.response.headers.push(("Server".to_owned(), server.to_owned()));
-            }
-            outcome
-        })
+        // The filter comes after the matching, so unknown paths are 404 for everybody.
+        if !authorized && *call != Call::Unmatched {
+            return answers::not_authenticated();
+        }
+        rest::answer(&mut inner.world, &here, call)
     }
 
-    fn here(&self, worker: usize) -> Here {
-        let inner = lock(&self.inner);
-        let profile = inner.world.workers[worker].profile;
-        Here {
-            worker,
-            profile,
-            version: self.setup.version.clone().unwrap_or_else(|| profile.version().to_owned()),
-            standalone: self.setup.standalone,
-            request_timeout: inner.request_timeout,
-            forward_timeout: inner.forward_timeout,
-        }
+    fn here(&self, worker: usize, profile: Profile) -> Here {
+        let version = self.setup.version.clone().unwrap_or_else(|| profile.version().to_owned());
+        Here { worker, profile, version, standalone: self.setup.standalone }
     }
 }
 
-/// Further words about one connector.
+/// Further settings of one connector.
 #[derive(Clone)]
-pub struct ConnectorStory<'a> {
+pub struct ConnectorSetup<'a> {
     cluster: &'a Cluster,
     name: String,
 }
 
-impl ConnectorStory<'_> {
+impl ConnectorSetup<'_> {
     /// Tasks 0 to n-1, RUNNING, spread over the workers.
     pub fn tasks(self, n: u32) -> Self {
-        self.task_ids(0..n)
-    }
-
-    /// Exactly these, as when there are gaps.
-    pub fn task_ids(self, ids: impl IntoIterator<Item = u32>) -> Self {
-        self.cluster.world(|world| world.set_tasks(&self.name, ids));
+        self.cluster.world(|world| world.set_tasks(&self.name, n));
         self
     }
 
-    /// "source", "sink" (the default), or what a newer Connect may invent.
-    pub fn of_type(self, kind: &str) -> Self {
-        self.change(|connector| kind.clone_into(&mut connector.kind))
-    }
-
-    /// The worker that its own instance and its tasks are on.
+    /// Its own instance and its tasks are on this worker.
     pub fn on_worker(self, worker: usize) -> Self {
-        self.cluster.world(|world| {
-            let tasks: Vec<u32> = world.connector(&self.name).tasks.keys().copied().collect();
-            world.assign(&self.name, None, worker);
-            for task in tasks {
-                world.assign(&self.name, Some(task), worker);
-            }
-        });
+        self.cluster.world(|world| world.assign(&self.name, worker));
         self
     }
 
-    /// After a restart the old status stays visible so long.
-    pub fn status_lag(self, lag: impl Into<After>) -> Self {
-        let lag = lag.into();
-        self.change(|connector| connector.lag = lag)
+    /// After a restart the next so many listings still show the old status.
+    pub fn status_lag(self, listings: u32) -> Self {
+        self.change(|connector| connector.lag = listings)
     }
 
-    /// `start()` takes so long. By the clock, a plain restart also answers only then.
-    pub fn slow_start(self, slow: impl Into<After>) -> Self {
-        let slow = slow.into();
-        self.change(|connector| connector.slow = slow)
+    /// `start()` returns only after the next so many listings.
+    pub fn slow_start(self, listings: u32) -> Self {
+        self.change(|connector| connector.slow = listings)
     }
 
     /// Among the names, but absent from `?expand=status`: no status record yet.
@@ -748,17 +607,9 @@ impl ConnectorStory<'_> {
         self.change(|connector| connector.has_status = false)
     }
 
-    pub fn with_status(self) -> Self {
-        self.change(|connector| connector.has_status = true)
-    }
-
     /// A config provider cannot resolve its secret: a plain restart leaves it UNASSIGNED, KIP-745 RESTARTING, for good.
     pub fn secret_missing(self) -> Self {
         self.change(|connector| connector.no_secret = true)
-    }
-
-    pub fn secret_back(self) -> Self {
-        self.change(|connector| connector.no_secret = false)
     }
 
     /// The worker lacks its class: type unknown, and before 3.4 a 500 for the whole listing.
@@ -771,26 +622,16 @@ impl ConnectorStory<'_> {
         self.change(|connector| connector.unassigned = true)
     }
 
-    /// What 4.1 and newer show; `None` is null.
-    pub fn plugin_version(self, version: Option<&str>) -> Self {
-        let version = version.map(str::to_owned);
-        self.change(|connector| connector.version = version)
-    }
-
-    pub fn config(self, key: &str, value: &str) -> Self {
-        self.change(|connector| drop(connector.config.insert(key.to_owned(), value.to_owned())))
-    }
-
     fn change(self, change: impl FnOnce(&mut Connector)) -> Self {
         self.cluster.world(|world| change(world.connector(&self.name)));
         self
     }
 }
 
-/// Remembers that a thread died of a panic.
-struct Alarm<'a>(&'a AtomicBool);
+/// Sets the flag when the thread panics while it holds this.
+struct OnPanic<'a>(&'a AtomicBool);
 
-impl Drop for Alarm<'_> {
+impl Drop for OnPanic<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.store(true, Ordering::SeqCst);
@@ -798,7 +639,7 @@ impl Drop for Alarm<'_> {
     }
 }
 
-/// The local end of an outgoing connection: nothing listens there, and while it lives nobody else is given the port.
+/// The local end of an outgoing connection: nothing listens on its port, and while it lives nobody else gets the port.
 struct ClosedPort {
     stream: TcpStream,
     _listener: TcpListener,
@@ -814,28 +655,4 @@ impl ClosedPort {
     fn port(&self) -> u16 {
         self.stream.local_addr().expect("it is connected").port()
     }
-}
-
-/// `*` stands for anything, also for nothing.
-fn matches(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((start, rest)) => text.strip_prefix(start).is_some_and(|left| {
-            (0..=left.len()).filter(|at| left.is_char_boundary(*at)).any(|at| matches(rest, &left[at..]))
-        }),
-    }
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let bits =
-            group.iter().fold(0_u32, |bits, byte| (bits << 8) | u32::from(*byte)) << (8 * (3 - group.len()));
-        for digit in 0..4 {
-            let index = (bits >> (18 - 6 * digit)) & 63;
-            text.push(if digit <= group.len() { DIGITS[index as usize] as char } else { '=' });
-        }
-    }
-    text
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answers;
-use super::http::{Body, Content, Delivery, Head, Reply, Response};
+use super::http::{Body, Content, Delivery, Reply, Response};
 use super::rest::Call;
 use super::{Cluster, http};
 
 type Edit = dyn Fn(Vec<u8>) -> Vec<u8> + Send + Sync;
-type Wanted = dyn Fn(&Call, &Head) -> bool + Send + Sync;
-pub type Story = Box<dyn FnMut(&Cluster) + Send>;
+type Wanted = dyn Fn(&Call) -> bool + Send + Sync;
+pub type Callback = Box<dyn FnMut(&Cluster) + Send>;
 
 /// What goes out in place of, or instead of the plain form of, the normal answer.
 #[derive(Clone)]
@@ -197,27 +197,20 @@ pub struct Rule {
     skip: u32,
     left: Option<u32>,
     answer: Answer,
-    story: Option<Story>,
-    pub hits: u32,
+    callback: Option<Callback>,
 }
 
 impl Rule {
     pub fn new(wanted: Arc<Wanted>) -> Self {
-        Self { wanted, worker: None, skip: 0, left: None, answer: Answer::normal(), story: None, hits: 0 }
+        Self { wanted, worker: None, skip: 0, left: None, answer: Answer::normal(), callback: None }
     }
 }
 
 /// The rule for this request, as its index, its answer, and what is to happen with no lock held.
-pub fn choose(
-    rules: &mut [Rule],
-    worker: usize,
-    call: &Call,
-    head: &Head,
-) -> Option<(usize, Answer, Option<Story>)> {
+pub fn choose(rules: &mut [Rule], worker: usize, call: &Call) -> Option<(usize, Answer, Option<Callback>)> {
     for (index, rule) in rules.iter_mut().enumerate() {
-        let wanted = rule.worker.is_none_or(|only| only == worker)
-            && rule.left != Some(0)
-            && (rule.wanted)(call, head);
+        let wanted =
+            rule.worker.is_none_or(|only| only == worker) && rule.left != Some(0) && (rule.wanted)(call);
         if !wanted {
             continue;
         }
@@ -226,16 +219,15 @@ pub fn choose(
             continue;
         }
         rule.left = rule.left.map(|left| left - 1);
-        rule.hits += 1;
-        return Some((index, rule.answer.clone(), rule.story.take()));
+        return Some((index, rule.answer.clone(), rule.callback.take()));
     }
     None
 }
 
-/// Gives the story back after it was told.
-pub fn put_back(rules: &mut [Rule], index: usize, story: Story) {
+/// Gives the callback back after it was called.
+pub fn put_back(rules: &mut [Rule], index: usize, callback: Callback) {
     if let Some(rule) = rules.get_mut(index) {
-        rule.story = Some(story);
+        rule.callback = Some(callback);
     }
 }
 
@@ -267,8 +259,8 @@ impl Script<'_> {
     }
 
     /// Happens when the request is there and before it is dealt with.
-    pub fn runs(self, story: impl FnMut(&Cluster) + Send + 'static) -> Self {
-        self.change(|rule| rule.story = Some(Box::new(story)))
+    pub fn runs(self, callback: impl FnMut(&Cluster) + Send + 'static) -> Self {
+        self.change(|rule| rule.callback = Some(Box::new(callback)))
     }
 
     /// What the same requests get once this rule is used up.
@@ -278,11 +270,6 @@ impl Script<'_> {
         let next = Rule { worker: *worker, answer: answer.into(), ..Rule::new(Arc::clone(wanted)) };
         inner.rules.push(next);
         Self { cluster: self.cluster, index: inner.rules.len() - 1 }
-    }
-
-    /// How many requests it has decided.
-    pub fn hits(&self) -> u32 {
-        http::lock(&self.cluster.inner).rules[self.index].hits
     }
 
     fn change(self, change: impl FnOnce(&mut Rule)) -> Self {
