@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::decide::cause::printable;
+use crate::decide::text::sanitize;
 
 /// One setting: a flag, environment names, or both.
 #[derive(Debug)]
@@ -271,7 +271,7 @@ fn one_line(message: &str) -> String {
     let lines =
         message.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     let parts: Vec<&str> = lines.map(str::trim).filter(|line| !line.is_empty()).collect();
-    printable(parts.join("; ").trim_start_matches("error: ")).into_owned()
+    sanitize(parts.join("; ").trim_start_matches("error: ")).into_owned()
 }
 
 impl Typed {

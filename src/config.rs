@@ -13,9 +13,10 @@ use reqwest::Url;
 use tracing::Level;
 
 use crate::cli::{SETTINGS, Setting, Typed};
-use crate::decide::cause::{cut, mask_secrets, printable};
 use crate::decide::policy::{Pace, Policy};
+use crate::decide::secrets::mask_secrets;
 use crate::decide::select::Filter;
+use crate::decide::text::{cut, sanitize};
 use crate::http::{Authorization, Identity, Proxy, Secret, TrustedCas};
 use crate::logging;
 use crate::store::{ConfigMap, Place, ServiceAccount};
@@ -114,7 +115,7 @@ struct Given {
 impl Given {
     /// The line that refuses this value.
     fn refuse(&self, takes: &str) -> Refused {
-        let shown = cut(&mask_secrets(&printable(&self.value)), 60);
+        let shown = cut(&mask_secrets(&sanitize(&self.value)), 60);
         // Whatever holds an @ may hold a password in front of it.
         let shown = if shown.contains('@') { String::new() } else { format!(", not {shown:?}") };
         format!("{} takes {takes}{shown}", self.name)
@@ -260,7 +261,7 @@ impl Config {
     /// One line that names the setting that cannot be used and what it takes.
     pub fn new(typed: &Typed, environment: &Environment) -> Result<Self, Refused> {
         // A path that is shown may hold what a terminal would obey.
-        Self::understood(&Sources { typed, environment }).map_err(|refused| printable(&refused).into_owned())
+        Self::understood(&Sources { typed, environment }).map_err(|refused| sanitize(&refused).into_owned())
     }
 
     fn understood(sources: &Sources<'_>) -> Result<Self, Refused> {
@@ -289,7 +290,7 @@ fn unknown_settings(environment: &Environment) -> Vec<String> {
     let service_link = |name: &str| name.contains("_SERVICE_") || name.contains("_PORT");
     let ours = environment.keys().filter(|name| name.starts_with("GUARDIAN_"));
     let unknown = ours.filter(|name| !known(name) && !service_link(name));
-    unknown.map(|name| format!("{} is no setting and is ignored (see --help)", printable(name))).collect()
+    unknown.map(|name| format!("{} is no setting and is ignored (see --help)", sanitize(name))).collect()
 }
 
 /// How to report a failure before there is a configuration: as far as those two
@@ -383,7 +384,7 @@ fn built_url([host, port, protocol]: [Option<Given>; 3], warnings: &mut Vec<Stri
             warnings.push(format!(
                 "{} is {:?}, which Kubernetes sets for a Service of that name: 8083 is used (enableServiceLinks: false avoids this)",
                 given.name,
-                printable(&given.value)
+                sanitize(&given.value)
             ));
             8083
         }
@@ -524,7 +525,7 @@ fn config_map(sources: &Sources<'_>, given: &Given, map: &str) -> Result<Place, 
             server,
             authorization: Authorization::Bearer(Secret::from(token)),
             trusted,
-            holder: format!("{} (pid {})", cut(&printable(host.trim()), 100), std::process::id()),
+            holder: format!("{} (pid {})", cut(&sanitize(host.trim()), 100), std::process::id()),
             folder,
         },
     })))

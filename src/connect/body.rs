@@ -8,7 +8,8 @@ use std::io::{self, Read};
 use reqwest::Response;
 use tokio::sync::mpsc;
 
-use crate::decide::cause::{cut, mask_secrets, printable};
+use crate::decide::secrets::mask_secrets;
+use crate::decide::text::{cut, sanitize};
 use crate::http;
 
 /// Error texts are short; what comes after this is not read.
@@ -85,7 +86,7 @@ pub(super) async fn read_json<T: Send + 'static>(
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(BodyError::NotJson {
             error,
-            beginning: printable(&String::from_utf8_lossy(&beginning)).into_owned(),
+            beginning: sanitize(&String::from_utf8_lossy(&beginning)).into_owned(),
         }),
         Err(_) => Err(BodyError::Cut("the parser stopped".to_owned())),
     }

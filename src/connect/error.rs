@@ -10,8 +10,8 @@ use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
 use super::body::BodyError;
-use crate::decide::cause::brief;
 use crate::decide::outcome::Outcome;
+use crate::decide::text::one_line;
 use crate::http;
 
 /// Why a listing could not be had.
@@ -237,7 +237,7 @@ pub(super) fn said(text: &str) -> String {
     let text =
         connect_message(text).unwrap_or_else(|| if is_page(text) { String::new() } else { text.to_owned() });
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    if line.is_empty() { String::new() } else { format!(": {}", brief(line)) }
+    if line.is_empty() { String::new() } else { format!(": {}", one_line(line)) }
 }
 
 #[cfg(test)]

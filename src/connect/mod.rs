@@ -16,10 +16,10 @@ use reqwest::header::ACCEPT;
 use reqwest::{Client, Method, Response, StatusCode, Url};
 use tokio::task::JoinSet;
 
-use crate::decide::cause::printable;
 use crate::decide::model::{InstanceId, Listing, State};
 use crate::decide::outcome::Outcome;
 use crate::decide::plan::Call;
+use crate::decide::text::sanitize;
 use crate::http::{self, Authorization};
 
 use body::{read_json, read_text};
@@ -181,7 +181,7 @@ impl Connect {
             let Ok(answer) = answer else { return Err(Trouble::not_connect(url, "reading a status failed")) };
             let (name, listing) = answer?;
             if let Err(problem) = &listing {
-                problems.get_or_insert_with(|| format!("{}: {problem}", printable(&name)));
+                problems.get_or_insert_with(|| format!("{}: {problem}", sanitize(&name)));
             } else {
                 understood = true;
             }

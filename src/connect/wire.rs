@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::decide::cause::{printable, root_cause};
+use crate::decide::cause::root_cause;
 use crate::decide::model::{Counts, InstanceId, Listing, Sighting, State};
+use crate::decide::text::sanitize;
 
 /// The texts that the ledger holds: the names of its connectors, of which every
 /// instance is kept, and the causes, which need not be held twice.
@@ -95,7 +96,7 @@ impl<'a> Collector<'a> {
         self.listing.connectors.add(None);
         self.listing.warnings.push(format!(
             "connector {}: its status cannot be understood ({problem}); it was left alone",
-            printable(name)
+            sanitize(name)
         ));
         self.listing.not_understood.insert(name.into());
     }
@@ -396,7 +397,7 @@ impl<'de> Visitor<'de> for PartSeed<'_, '_> {
                 "state" => state = map.next_value_seed(TextSeed(State::parse))?,
                 "trace" => cause = map.next_value_seed(TextSeed(root_cause))?.flatten(),
                 "worker_id" => {
-                    worker = map.next_value_seed(TextSeed(|text: &str| interned.get(&printable(text))))?;
+                    worker = map.next_value_seed(TextSeed(|text: &str| interned.get(&sanitize(text))))?;
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;

@@ -11,7 +11,9 @@ pub mod model;
 pub mod outcome;
 pub mod plan;
 pub mod policy;
+pub mod secrets;
 pub mod select;
+pub mod text;
 
 #[cfg(test)]
 mod tests;

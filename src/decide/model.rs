@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::cause::printable;
+use super::text::sanitize;
 
 /// A moment, in milliseconds since 1970 (UTC), at most the year 9999: the last
 /// one that RFC 3339 can write.
@@ -104,7 +104,7 @@ impl InstanceId {
 /// `orders` or `orders/3`, safe to print: a name comes from outside.
 impl fmt::Display for InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&printable(&self.connector))?;
+        f.write_str(&sanitize(&self.connector))?;
         self.task.map_or(Ok(()), |task| write!(f, "/{task}"))
     }
 }
@@ -139,7 +139,7 @@ impl State {
             "STOPPED" => Self::Stopped,
             "UNASSIGNED" => Self::Unassigned,
             "RESTARTING" => Self::Restarting,
-            other => Self::Other(printable(other).as_ref().into()),
+            other => Self::Other(sanitize(other).as_ref().into()),
         }
     }
 

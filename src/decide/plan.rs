@@ -454,7 +454,7 @@ fn warn<T: std::fmt::Display>(warnings: &mut Vec<String>, what: &str, which: imp
     let count = names.len();
     names.truncate(NAMED);
     let shown: Vec<String> =
-        names.iter().map(|name| super::cause::printable(&name.to_string()).into_owned()).collect();
+        names.iter().map(|name| super::text::sanitize(&name.to_string()).into_owned()).collect();
     let more = match count.saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),

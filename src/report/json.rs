@@ -9,10 +9,10 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::Report;
-use crate::decide::cause::printable;
 use crate::decide::model::{Counts, InstanceId, State, Timestamp};
 use crate::decide::outcome::{Next, Row};
 use crate::decide::plan::Plan;
+use crate::decide::text::sanitize;
 use crate::exit::Failure;
 
 const SCHEMA: u8 = 1;
@@ -97,7 +97,7 @@ pub fn write_reset(
         error: Option<ErrorKey<'a>>,
     }
     let forgotten =
-        forgotten.iter().map(|id| Forgotten { connector: printable(&id.connector), task: id.task }).collect();
+        forgotten.iter().map(|id| Forgotten { connector: sanitize(&id.connector), task: id.task }).collect();
     let error = failure.map(ErrorKey::from);
     finish(
         writer,
@@ -179,7 +179,7 @@ impl Serialize for Instance<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Row { line, attempts, limit, first_failed_at, last_attempt_at, next, forgiven } = &self.0;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("connector", &printable(&line.id.connector))?;
+        map.serialize_entry("connector", &sanitize(&line.id.connector))?;
         map.serialize_entry("task", &line.id.task)?;
         map.serialize_entry("state", &line.state.as_ref().map(State::as_str))?;
         map.serialize_entry("action", line.action.as_str())?;

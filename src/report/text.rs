@@ -8,10 +8,10 @@ use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
 use super::Report;
-use crate::decide::cause::printable;
 use crate::decide::model::{Counts, Timestamp};
 use crate::decide::outcome::{Next, Row};
 use crate::decide::plan::{Action, Plan};
+use crate::decide::text::sanitize;
 
 /// Two screenfuls; the JSON has all.
 const MOST_ROWS: usize = 40;
@@ -48,7 +48,7 @@ pub fn render(report: &Report<'_>, width: Option<usize>) -> String {
         table(&mut text, &rows, report.started_at, width);
     }
     for warning in report.warnings() {
-        let _ = writeln!(text, "{YELLOW}warning:{YELLOW:#} {}", printable(warning));
+        let _ = writeln!(text, "{YELLOW}warning:{YELLOW:#} {}", sanitize(warning));
     }
     let _ =
         writeln!(text, "\n{}", if counts.is_some() { summary(plan, report.dry_run) } else { unread(plan) });
@@ -76,16 +76,16 @@ fn healthy(text: &mut String, cluster: &str, connectors: &Counts, tasks: &Counts
     let _ = writeln!(
         text,
         "{}: {GREEN}nothing failed{GREEN:#}: {}{aside}, {}",
-        printable(cluster),
+        sanitize(cluster),
         number(connectors.total, "connector"),
         number(tasks.total, "task")
     );
 }
 
 fn header(text: &mut String, report: &Report<'_>, counts: Option<(&Counts, &Counts)>) {
-    let _ = write!(text, "{BOLD}{}{BOLD:#}", printable(report.cluster));
+    let _ = write!(text, "{BOLD}{}{BOLD:#}", sanitize(report.cluster));
     if let Some(url) = report.url.filter(|url| !url.is_empty()) {
-        let _ = write!(text, "{GAP}{}", printable(url));
+        let _ = write!(text, "{GAP}{}", sanitize(url));
     }
     match report.run {
         Some(run) if report.command == "run" => {
@@ -100,7 +100,7 @@ fn header(text: &mut String, report: &Report<'_>, counts: Option<(&Counts, &Coun
     }
     text.push('\n');
     if let Some(state) = report.state {
-        let _ = writeln!(text, "state {}", printable(state));
+        let _ = writeln!(text, "state {}", sanitize(state));
     }
     if let Some((connectors, tasks)) = counts {
         let _ = writeln!(text, "{}\n{}", counted("connector", connectors), counted("task", tasks));
@@ -188,15 +188,15 @@ fn cells(row: &Row<'_>, now: Timestamp) -> [String; 7] {
         (_, Some(limit)) => format!("{}/{limit}", row.attempts),
         (_, None) => row.attempts.to_string(),
     };
-    let cause = line.cause.as_deref().map(printable);
+    let cause = line.cause.as_deref().map(sanitize);
     let why = match (line.error.as_deref(), cause) {
-        (Some(error), Some(cause)) => format!("{} | {cause}", printable(error)),
-        (Some(error), None) => printable(error).into_owned(),
+        (Some(error), Some(cause)) => format!("{} | {cause}", sanitize(error)),
+        (Some(error), None) => sanitize(error).into_owned(),
         (None, Some(cause)) => cause.into_owned(),
         (None, None) => String::new(),
     };
     [
-        printable(&line.id.connector).into_owned(),
+        sanitize(&line.id.connector).into_owned(),
         line.id.task.map_or_else(String::new, |task| task.to_string()),
         line.state.as_ref().map_or("-", |state| state.as_str()).to_owned(),
         words(line.action).to_owned(),

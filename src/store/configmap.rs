@@ -22,9 +22,9 @@ use tokio::time::{Instant, sleep};
 use super::format::{self, Claim};
 use super::kubernetes::{Api, ConfigMap, Replaced};
 use super::{Kind, Loaded, Store, Trouble, not_ours};
-use crate::decide::cause::printable;
 use crate::decide::ledger::Ledger;
 use crate::decide::model::Timestamp;
+use crate::decide::text::sanitize;
 
 /// The data key that holds the state.
 const KEY: &str = "state.json";
@@ -77,7 +77,7 @@ impl ConfigMapStore {
             if left.is_zero() {
                 return Err(locked(format!(
                     "another run holds the state configmap:{map}: {}, until {} at the latest",
-                    printable(&claim.by),
+                    sanitize(&claim.by),
                     claim.until
                 )));
             }
@@ -126,7 +126,7 @@ impl Store for ConfigMapStore {
         match read(self.api.map(), &self.object, &self.cluster)? {
             Ok((ledger, claim)) => {
                 if let Some(claim) = claim.filter(|claim| claim.until > now()) {
-                    let by = printable(&claim.by);
+                    let by = sanitize(&claim.by);
                     tracing::warn!(
                         "ignored: {by} claims the state until {}, which is too far away to be true",
                         claim.until

@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::{Kind, Trouble};
-use crate::decide::cause::{cut, printable};
+use crate::decide::text::{cut, sanitize};
 use crate::http::{self, Authorization, TrustedCas};
 
 /// For one whole answer.
@@ -284,5 +284,5 @@ fn said(body: &[u8]) -> String {
     let message = status.as_ref().and_then(|status| status.get("message")).and_then(Value::as_str);
     message
         .filter(|text| !text.is_empty())
-        .map_or_else(String::new, |text| format!(": {}", cut(&printable(text), 300)))
+        .map_or_else(String::new, |text| format!(": {}", cut(&sanitize(text), 300)))
 }

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use connector_guardian::cli::{self, Parsed};
 use connector_guardian::config::{Config, Environment, reporting};
 use connector_guardian::connect::wire::{Collector, Document, read_document, read_status};
-use connector_guardian::decide::cause::{mask_secrets, printable, root_cause};
+use connector_guardian::decide::cause::root_cause;
 use connector_guardian::decide::ledger::Ledger;
 use connector_guardian::decide::model::{Counts, InstanceId, Listing, State};
+use connector_guardian::decide::secrets::mask_secrets;
+use connector_guardian::decide::text::sanitize;
 use connector_guardian::store::format::{self, Refusal};
 
 /// A document of any bytes is read or refused. What is JSON is read, in pieces as in one; its counts add up; every
@@ -189,7 +191,7 @@ fn replaced(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 }
 
 fn one_clean_line(text: &str) {
-    assert_eq!(printable(text), text, "it has characters that a terminal obeys");
+    assert_eq!(sanitize(text), text, "it has characters that a terminal obeys");
 }
 
 /// A source that gives one byte at a time, as a slow network does.
