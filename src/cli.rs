@@ -1,13 +1,45 @@
 //! The command line: commands, flags, environment names and their help, and
-//! nothing else. Every setting stands once, in `SETTINGS`: `--help` and the
-//! README's table are made of it, and `config` says what its values mean.
+//! nothing else. Every setting stands once, as a constant: `--help` and the
+//! README's table are made of them, and `config` says what its values mean.
 
 use std::ffi::OsString;
 use std::fmt::Write;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches};
 
 use crate::decide::text::sanitize;
+
+/// A command of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    Run,
+    Status,
+    Reset,
+    Schedule,
+}
+
+impl Command {
+    const ALL: [Self; 4] = [Self::Run, Self::Status, Self::Reset, Self::Schedule];
+
+    /// As it is typed, and as documents name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Status => "status",
+            Self::Reset => "reset",
+            Self::Schedule => "schedule",
+        }
+    }
+
+    fn about(self) -> &'static str {
+        match self {
+            Self::Run => "Read the cluster once, restart what is due, remember, report",
+            Self::Status => "Show what Connect says, what is remembered and what comes next; sends nothing",
+            Self::Reset => "Forget failures, so that the next run starts afresh with them",
+            Self::Schedule => "Show the timetable that the present settings give; reads and sends nothing",
+        }
+    }
+}
 
 /// One setting: a flag, environment names, or both.
 #[derive(Debug)]
@@ -18,126 +50,159 @@ pub struct Setting {
     pub env: &'static [&'static str],
     /// What it takes; empty for a switch.
     pub takes: &'static str,
-    /// What it is when it is not given.
-    pub default: &'static str,
+    pub default: DefaultValue,
     /// What it does.
     pub help: &'static str,
     /// Under which heading `--help` shows it.
     heading: &'static str,
-    /// The flag may be repeated.
-    repeats: bool,
+    /// The commands that have a use for it.
+    commands: &'static [Command],
+    occurs: Occurs,
+}
+
+/// What a setting is when it is not given.
+#[derive(Clone, Copy, Debug)]
+pub enum DefaultValue {
+    /// This value, read like any other.
+    Value(&'static str),
+    /// What these words say: `config` makes it of other things. Empty is nothing.
+    Told(&'static str),
+}
+
+impl DefaultValue {
+    /// As help and README show it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Value(text) | Self::Told(text) => text,
+        }
+    }
+}
+
+/// How a flag may be typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Occurs {
+    /// With a value.
+    Set,
+    /// With a value, as often as one likes.
+    Append,
+    /// Without one.
+    SetTrue,
 }
 
 const CONNECT: &str = "Kafka Connect";
 const BACKOFF: &str = "Back-off";
 const WHICH: &str = "Which and how many";
 const RUNS: &str = "Runs";
-const OUTPUT: &str = "State and output";
+const OUTPUT_HEADING: &str = "State and output";
 
-const fn setting(
-    heading: &'static str,
-    flag: &'static str,
-    env: &'static [&'static str],
-    takes: &'static str,
-    default: &'static str,
-    help: &'static str,
-) -> Setting {
-    Setting { flag: Some(flag), env, takes, default, help, heading, repeats: false }
+const RUN: &[Command] = &[Command::Run];
+const RUN_AND_SCHEDULE: &[Command] = &[Command::Run, Command::Schedule];
+const SEEING: &[Command] = &[Command::Run, Command::Status];
+const PLANNING: &[Command] = &[Command::Run, Command::Status, Command::Schedule];
+const CONFIGURED: &[Command] = &[Command::Run, Command::Status, Command::Reset];
+const ALL: &[Command] = &Command::ALL;
+
+/// Makes each setting a constant, so that a misspelt one does not compile, and all of them the table.
+macro_rules! settings {
+    ($($name:ident: $heading:ident, $commands:ident, $flag:expr, $env:expr, $takes:literal,
+        $default:ident($text:literal), $occurs:ident, $help:literal;)*) => {
+        $(pub const $name: Setting = Setting {
+            flag: $flag,
+            env: $env,
+            takes: $takes,
+            default: DefaultValue::$default($text),
+            help: $help,
+            heading: $heading,
+            commands: $commands,
+            occurs: Occurs::$occurs,
+        };)*
+
+        /// Every setting of the program.
+        pub const SETTINGS: &[Setting] = &[$($name),*];
+    };
 }
 
-/// Every setting of the program.
-#[rustfmt::skip]
-pub const SETTINGS: &[Setting] = &[
-    setting(CONNECT, "url", &["KAFKA_CONNECT_URL"], "URL,...", "from host, port, protocol",
-        "Workers of ONE cluster, tried in turn; a path prefix is kept"),
-    setting(CONNECT, "host", &["KAFKA_CONNECT_HOST"], "NAME", "localhost",
-        "The worker's host, without scheme or port"),
-    setting(CONNECT, "port", &["KAFKA_CONNECT_PORT"], "NUMBER", "8083",
-        "The worker's REST port (a tcp://... of a Kubernetes service link is ignored)"),
-    setting(CONNECT, "protocol", &["KAFKA_CONNECT_PROTO", "KAFKA_CONNECT_PROTOCOL"], "http|https", "http",
-        "How to talk to the worker"),
-    setting(CONNECT, "user", &["KAFKA_CONNECT_USER"], "NAME", "",
-        "User for Basic authentication"),
-    setting(CONNECT, "user-file", &["KAFKA_CONNECT_USER_FILE"], "FILE", "",
-        "File that holds the user's name"),
-    Setting { flag: None, ..setting(CONNECT, "", &["KAFKA_CONNECT_PASS"], "TEXT", "",
-        "Password for Basic authentication; no flag, because a command line is seen by everybody") },
-    setting(CONNECT, "password-file", &["KAFKA_CONNECT_PASS_FILE"], "FILE", "$CREDENTIALS_DIRECTORY/connect-password",
-        "File that holds the password"),
-    setting(CONNECT, "token-file", &["KAFKA_CONNECT_TOKEN_FILE"], "FILE", "",
-        "File that holds a bearer token, instead of user and password"),
-    setting(CONNECT, "ca-file", &["KAFKA_CONNECT_CA_FILE"], "FILE", "the system's CAs",
-        "PEM file of CAs to trust besides the system's"),
-    setting(CONNECT, "cert-file", &["KAFKA_CONNECT_CERT_FILE"], "FILE", "",
-        "PEM file of the client's certificate (mTLS)"),
-    setting(CONNECT, "key-file", &["KAFKA_CONNECT_KEY_FILE"], "FILE", "",
-        "PEM file of the client's private key, not encrypted"),
-    setting(CONNECT, "proxy", &["GUARDIAN_PROXY"], "none|env|URL", "none",
-        "Proxy for requests to Connect; env means HTTP_PROXY, HTTPS_PROXY and NO_PROXY"),
-    setting(CONNECT, "timeout", &["GUARDIAN_TIMEOUT"], "DURATION", "30s",
-        "Time for the whole answer of one worker when reading"),
-
-    setting(BACKOFF, "max-restart", &["MAX_RESTART"], "N|unlimited", "7",
-        "Restarts of one connector or task before giving up"),
-    setting(BACKOFF, "exponential-ratio", &["EXPONENTIAL_RATIO"], "N", "1",
-        "The n-th restart is followed by a wait of ratio^n runs; 1 restarts at every run, 2 doubles the wait"),
-    Setting { takes: "0|1", ..setting(BACKOFF, "no-backoff", &["ENABLE_BACKOFF"], "", "1",
-        "Restart at every run, without limit (the flag, or 0 in the environment)") },
-    setting(BACKOFF, "backoff-step", &["GUARDIAN_BACKOFF_STEP"], "run|DURATION", "run",
-        "What the back-off counts: runs, or the clock in steps of this length"),
-    setting(BACKOFF, "backoff-cap", &["GUARDIAN_BACKOFF_CAP"], "none|N|DURATION", "none",
-        "Longest single wait: runs, or a duration when the step is one"),
-    setting(BACKOFF, "settle", &["GUARDIAN_SETTLE"], "DURATION", "30s",
-        "No second restart of an instance within this time, whatever the back-off says"),
-    setting(BACKOFF, "stuck-after", &["GUARDIAN_STUCK_AFTER"], "off|RUNS", "off",
-        "Restart also what has been UNASSIGNED or RESTARTING for so many runs"),
-
-    Setting { repeats: true, ..setting(WHICH, "include", &["GUARDIAN_INCLUDE"], "PATTERN", "all",
-        "Connectors to restart, by name with * and ?; repeatable, commas in the environment") },
-    Setting { repeats: true, ..setting(WHICH, "exclude", &["GUARDIAN_EXCLUDE"], "PATTERN", "none",
-        "Connectors never to restart; wins over --include") },
-    setting(WHICH, "max-restarts-per-run", &["GUARDIAN_MAX_RESTARTS_PER_RUN"], "N|unlimited", "unlimited",
-        "Connectors and tasks to restart in one run; 0 sends nothing"),
-    setting(WHICH, "parallel", &["GUARDIAN_PARALLEL"], "N", "4",
-        "Connectors restarted at the same time"),
-
-    setting(RUNS, "once", &[], "", "",
-        "One run (as without --every); overrules --every and GUARDIAN_EVERY"),
-    setting(RUNS, "every", &["GUARDIAN_EVERY"], "DURATION", "",
-        "Run again and again at this interval, until SIGTERM"),
-    setting(RUNS, "dry-run", &["GUARDIAN_DRY_RUN"], "", "0",
-        "Show what a run would do; send nothing, write nothing"),
-    setting(RUNS, "deadline", &["GUARDIAN_DEADLINE"], "DURATION", "3m30s",
-        "Time for one whole run"),
-    setting(RUNS, "fail-on", &["GUARDIAN_FAIL_ON"], "never|gave-up|failed", "never",
-        "Exit with 3 when an instance was given up, or is failed at all"),
-
-    setting(OUTPUT, "cluster", &["GUARDIAN_CLUSTER"], "NAME", "from the URL",
-        "The cluster's name in state and output"),
-    setting(OUTPUT, "state", &["GUARDIAN_STATE"], "FILE|configmap:NAME[/NAMESPACE]", "CLUSTER.json in $STATE_DIRECTORY, or in the XDG state folder",
-        "Where the back-off is remembered between runs; a ConfigMap from within a Kubernetes pod"),
-    Setting { flag: None, ..setting(OUTPUT, "", &["GUARDIAN_SERVICEACCOUNT_DIR"], "FOLDER", "/var/run/secrets/kubernetes.io/serviceaccount",
-        "Where token, ca.crt and namespace for configmap:... are, when they are projected elsewhere") },
-    setting(OUTPUT, "output", &["GUARDIAN_OUTPUT"], "text|json", "text",
-        "What to print on stdout"),
-    setting(OUTPUT, "quiet", &["GUARDIAN_QUIET"], "", "0",
-        "Print nothing unless something changed or went wrong; then one line on stderr (not with --dry-run, nor JSON)"),
-    setting(OUTPUT, "log-level", &["LOG_LEVEL"], "error|warn|info|debug|trace", "info",
-        "What to log on stderr"),
-    setting(OUTPUT, "log-format", &["GUARDIAN_LOG_FORMAT"], "auto|text|json", "auto",
-        "How to log; auto is text, without the time on a terminal and in a journal"),
-];
+settings! {
+    URL: CONNECT, CONFIGURED, Some("url"), &["KAFKA_CONNECT_URL"], "URL,...", Told("from host, port, protocol"), Set,
+        "Workers of ONE cluster, tried in turn; a path prefix is kept";
+    HOST: CONNECT, CONFIGURED, Some("host"), &["KAFKA_CONNECT_HOST"], "NAME", Value("localhost"), Set,
+        "The worker's host, without scheme or port";
+    PORT: CONNECT, CONFIGURED, Some("port"), &["KAFKA_CONNECT_PORT"], "NUMBER", Value("8083"), Set,
+        "The worker's REST port (a tcp://... of a Kubernetes service link is ignored)";
+    PROTOCOL: CONNECT, CONFIGURED, Some("protocol"), &["KAFKA_CONNECT_PROTO", "KAFKA_CONNECT_PROTOCOL"], "http|https", Value("http"), Set,
+        "How to talk to the worker";
+    USER: CONNECT, CONFIGURED, Some("user"), &["KAFKA_CONNECT_USER"], "NAME", Told(""), Set,
+        "User for Basic authentication";
+    USER_FILE: CONNECT, CONFIGURED, Some("user-file"), &["KAFKA_CONNECT_USER_FILE"], "FILE", Told(""), Set,
+        "File that holds the user's name";
+    PASSWORD: CONNECT, CONFIGURED, None, &["KAFKA_CONNECT_PASS"], "TEXT", Told(""), Set,
+        "Password for Basic authentication; no flag, because a command line is seen by everybody";
+    PASSWORD_FILE: CONNECT, CONFIGURED, Some("password-file"), &["KAFKA_CONNECT_PASS_FILE"], "FILE", Told("$CREDENTIALS_DIRECTORY/connect-password"), Set,
+        "File that holds the password";
+    TOKEN_FILE: CONNECT, CONFIGURED, Some("token-file"), &["KAFKA_CONNECT_TOKEN_FILE"], "FILE", Told(""), Set,
+        "File that holds a bearer token, instead of user and password";
+    CA_FILE: CONNECT, CONFIGURED, Some("ca-file"), &["KAFKA_CONNECT_CA_FILE"], "FILE", Told("the system's CAs"), Set,
+        "PEM file of CAs to trust besides the system's";
+    CERT_FILE: CONNECT, CONFIGURED, Some("cert-file"), &["KAFKA_CONNECT_CERT_FILE"], "FILE", Told(""), Set,
+        "PEM file of the client's certificate (mTLS)";
+    KEY_FILE: CONNECT, CONFIGURED, Some("key-file"), &["KAFKA_CONNECT_KEY_FILE"], "FILE", Told(""), Set,
+        "PEM file of the client's private key, not encrypted";
+    PROXY: CONNECT, CONFIGURED, Some("proxy"), &["GUARDIAN_PROXY"], "none|env|URL", Value("none"), Set,
+        "Proxy for requests to Connect; env means HTTP_PROXY, HTTPS_PROXY and NO_PROXY";
+    TIMEOUT: CONNECT, CONFIGURED, Some("timeout"), &["GUARDIAN_TIMEOUT"], "DURATION", Value("30s"), Set,
+        "Time for the whole answer of one worker when reading";
+    MAX_RESTART: BACKOFF, PLANNING, Some("max-restart"), &["MAX_RESTART"], "N|unlimited", Value("7"), Set,
+        "Restarts of one connector or task before giving up";
+    EXPONENTIAL_RATIO: BACKOFF, PLANNING, Some("exponential-ratio"), &["EXPONENTIAL_RATIO"], "N", Value("1"), Set,
+        "The n-th restart is followed by a wait of ratio^n runs; 1 restarts at every run, 2 doubles the wait";
+    NO_BACKOFF: BACKOFF, PLANNING, Some("no-backoff"), &["ENABLE_BACKOFF"], "0|1", Value("1"), SetTrue,
+        "Restart at every run, without limit (the flag, or 0 in the environment)";
+    BACKOFF_STEP: BACKOFF, PLANNING, Some("backoff-step"), &["GUARDIAN_BACKOFF_STEP"], "run|DURATION", Value("run"), Set,
+        "What the back-off counts: runs, or the clock in steps of this length";
+    BACKOFF_CAP: BACKOFF, PLANNING, Some("backoff-cap"), &["GUARDIAN_BACKOFF_CAP"], "none|N|DURATION", Value("none"), Set,
+        "Longest single wait: runs, or a duration when the step is one";
+    SETTLE: BACKOFF, PLANNING, Some("settle"), &["GUARDIAN_SETTLE"], "DURATION", Value("30s"), Set,
+        "No second restart of an instance within this time, whatever the back-off says";
+    STUCK_AFTER: BACKOFF, PLANNING, Some("stuck-after"), &["GUARDIAN_STUCK_AFTER"], "off|RUNS", Value("off"), Set,
+        "Restart also what has been UNASSIGNED or RESTARTING for so many runs";
+    INCLUDE: WHICH, SEEING, Some("include"), &["GUARDIAN_INCLUDE"], "PATTERN", Told("all"), Append,
+        "Connectors to restart, by name with * and ?; repeatable, commas in the environment";
+    EXCLUDE: WHICH, SEEING, Some("exclude"), &["GUARDIAN_EXCLUDE"], "PATTERN", Told("none"), Append,
+        "Connectors never to restart; wins over --include";
+    MAX_RESTARTS_PER_RUN: WHICH, RUN, Some("max-restarts-per-run"), &["GUARDIAN_MAX_RESTARTS_PER_RUN"], "N|unlimited", Value("unlimited"), Set,
+        "Connectors and tasks to restart in one run; 0 sends nothing";
+    PARALLEL: WHICH, RUN, Some("parallel"), &["GUARDIAN_PARALLEL"], "N", Value("4"), Set,
+        "Connectors restarted at the same time";
+    ONCE: RUNS, RUN, Some("once"), &[], "", Told(""), SetTrue,
+        "One run (as without --every); overrules --every and GUARDIAN_EVERY";
+    EVERY: RUNS, RUN_AND_SCHEDULE, Some("every"), &["GUARDIAN_EVERY"], "DURATION", Told(""), Set,
+        "Run again and again at this interval, until SIGTERM";
+    DRY_RUN: RUNS, RUN, Some("dry-run"), &["GUARDIAN_DRY_RUN"], "", Value("0"), SetTrue,
+        "Show what a run would do; send nothing, write nothing";
+    DEADLINE: RUNS, RUN, Some("deadline"), &["GUARDIAN_DEADLINE"], "DURATION", Value("3m30s"), Set,
+        "Time for one whole run";
+    FAIL_ON: RUNS, RUN, Some("fail-on"), &["GUARDIAN_FAIL_ON"], "never|gave-up|failed", Value("never"), Set,
+        "Exit with 3 when an instance was given up, or is failed at all";
+    CLUSTER: OUTPUT_HEADING, CONFIGURED, Some("cluster"), &["GUARDIAN_CLUSTER"], "NAME", Told("from the URL"), Set,
+        "The cluster's name in state and output";
+    STATE: OUTPUT_HEADING, CONFIGURED, Some("state"), &["GUARDIAN_STATE"], "FILE|configmap:NAME[/NAMESPACE]", Told("CLUSTER.json in $STATE_DIRECTORY, or in the XDG state folder"), Set,
+        "Where the back-off is remembered between runs; a ConfigMap from within a Kubernetes pod";
+    SERVICEACCOUNT_DIR: OUTPUT_HEADING, CONFIGURED, None, &["GUARDIAN_SERVICEACCOUNT_DIR"], "FOLDER", Value("/var/run/secrets/kubernetes.io/serviceaccount"), Set,
+        "Where token, ca.crt and namespace for configmap:... are, when they are projected elsewhere";
+    OUTPUT: OUTPUT_HEADING, ALL, Some("output"), &["GUARDIAN_OUTPUT"], "text|json", Value("text"), Set,
+        "What to print on stdout";
+    QUIET: OUTPUT_HEADING, RUN, Some("quiet"), &["GUARDIAN_QUIET"], "", Value("0"), SetTrue,
+        "Print nothing unless something changed or went wrong; then one line on stderr (not with --dry-run, nor JSON)";
+    LOG_LEVEL: OUTPUT_HEADING, ALL, Some("log-level"), &["LOG_LEVEL"], "error|warn|info|debug|trace", Value("info"), Set,
+        "What to log on stderr";
+    LOG_FORMAT: OUTPUT_HEADING, ALL, Some("log-format"), &["GUARDIAN_LOG_FORMAT"], "auto|text|json", Value("auto"), Set,
+        "How to log; auto is text, without the time on a terminal and in a journal";
+}
 
 impl Setting {
     /// Whether it is a switch: `--flag`, and `1` or `0` in the environment.
-    #[must_use]
     pub fn is_switch(&self) -> bool {
-        self.takes.is_empty() || self.takes == "0|1"
-    }
-
-    /// Whether only `run` has a use for it.
-    fn only_runs(&self) -> bool {
-        self.heading == RUNS || matches!(self.flag, Some("parallel" | "quiet" | "max-restarts-per-run"))
+        self.occurs == Occurs::SetTrue
     }
 }
 
@@ -155,48 +220,20 @@ Exit codes:
 const ABOUT: &str = "Restarts failed Kafka Connect connectors and tasks with an exponential back-off, and knows when to stop trying";
 
 /// The whole command line.
-#[must_use]
-pub fn command() -> Command {
-    let run = subcommand("run", "Read the cluster once, restart what is due, remember, report", |_| true);
-    let status = subcommand(
-        "status",
-        "Show what Connect says, what is remembered and what comes next; sends nothing",
-        |s| !s.only_runs(),
-    );
-    let reset = subcommand("reset", "Forget failures, so that the next run starts afresh with them", |s| {
-        !s.only_runs() && s.heading != BACKOFF && s.heading != WHICH
-    })
-    .arg(
-        Arg::new("name")
-            .value_name("NAME|NAME/TASK")
-            .num_args(0..)
-            .help("A connector with all its tasks, or one task"),
-    )
-    .arg(
-        Arg::new("all")
-            .long("all")
-            .action(ArgAction::SetTrue)
-            .conflicts_with("name")
-            .help("Forget everything"),
-    );
-    let schedule = subcommand(
-        "schedule",
-        "Show the timetable that the present settings give; reads and sends nothing",
-        |s| s.heading == BACKOFF || matches!(s.flag, Some("every" | "output" | "log-level" | "log-format")),
-    );
-    Command::new("guardian")
+pub fn command() -> clap::Command {
+    clap::Command::new("guardian")
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
         .after_help(EXIT_CODES)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommands([run, status, reset, schedule])
+        .subcommands(Command::ALL.map(subcommand))
 }
 
-fn subcommand(name: &'static str, about: &'static str, has: impl Fn(&Setting) -> bool) -> Command {
-    let settings = SETTINGS.iter().filter(|setting| has(setting));
-    let command = Command::new(name).about(about).args(settings.clone().filter_map(arg));
+fn subcommand(command: Command) -> clap::Command {
+    let settings = SETTINGS.iter().filter(|setting| setting.commands.contains(&command));
     let only_env: Vec<String> = settings
+        .clone()
         .filter(|setting| setting.flag.is_none())
         .map(|setting| format!("  {}  {}", setting.env.join(", "), setting.help))
         .collect();
@@ -205,8 +242,30 @@ fn subcommand(name: &'static str, about: &'static str, has: impl Fn(&Setting) ->
     } else {
         format!("Environment only:\n{}\n\n", only_env.join("\n"))
     };
-    command.after_help(format!("{environment}{EXIT_CODES}"))
+    clap::Command::new(command.as_str())
+        .about(command.about())
+        .args(settings.filter_map(arg))
+        .args(if command == Command::Reset { forgets().to_vec() } else { Vec::new() })
+        .after_help(format!("{environment}{EXIT_CODES}"))
 }
+
+/// What `reset` forgets.
+fn forgets() -> [Arg; 2] {
+    [
+        Arg::new(NAMES)
+            .value_name("NAME|NAME/TASK")
+            .num_args(0..)
+            .help("A connector with all its tasks, or one task"),
+        Arg::new(EVERYTHING)
+            .long("all")
+            .action(ArgAction::SetTrue)
+            .conflicts_with(NAMES)
+            .help("Forget everything"),
+    ]
+}
+
+const NAMES: &str = "name";
+const EVERYTHING: &str = "all";
 
 fn arg(setting: &Setting) -> Option<Arg> {
     let flag = setting.flag?;
@@ -214,24 +273,25 @@ fn arg(setting: &Setting) -> Option<Arg> {
     if !setting.env.is_empty() {
         let _ = write!(help, " [env: {}]", setting.env.join(", "));
     }
-    if !setting.default.is_empty() && !setting.is_switch() {
-        let _ = write!(help, " [default: {}]", setting.default);
+    let default = setting.default.as_str();
+    if !default.is_empty() && !setting.is_switch() {
+        let _ = write!(help, " [default: {default}]");
     }
     let arg = Arg::new(flag).long(flag).help(help).help_heading(setting.heading);
-    Some(if setting.is_switch() {
-        arg.action(ArgAction::SetTrue)
-    } else {
-        let action = if setting.repeats { ArgAction::Append } else { ArgAction::Set };
+    Some(match setting.occurs {
+        Occurs::SetTrue => arg.action(ArgAction::SetTrue),
         // Not any value that begins with a hyphen: an empty variable before it must not swallow a `--dry-run`.
-        arg.value_name(setting.takes).action(action).allow_negative_numbers(true)
+        Occurs::Set => arg.value_name(setting.takes).action(ArgAction::Set).allow_negative_numbers(true),
+        Occurs::Append => {
+            arg.value_name(setting.takes).action(ArgAction::Append).allow_negative_numbers(true)
+        }
     })
 }
 
 /// What was typed.
 #[derive(Clone, Debug)]
 pub struct Typed {
-    /// The command's name.
-    pub command: String,
+    pub command: Command,
     matches: ArgMatches,
 }
 
@@ -249,12 +309,10 @@ pub enum Parsed {
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     use clap::error::ErrorKind;
     match command().try_get_matches_from(args) {
-        Ok(matches) => match matches.subcommand() {
-            Some((name, matches)) => {
-                Parsed::Typed(Typed { command: name.to_owned(), matches: matches.clone() })
-            }
-            None => Parsed::Wrong("a command is needed: run, status, reset or schedule".to_owned()),
-        },
+        Ok(matches) => typed(&matches).map_or_else(
+            || Parsed::Wrong("a command is needed: run, status, reset or schedule".to_owned()),
+            Parsed::Typed,
+        ),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Parsed::Print(error.render().ansi().to_string())
         }
@@ -263,6 +321,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         ),
         Err(error) => Parsed::Wrong(one_line(&error.render().to_string())),
     }
+}
+
+fn typed(matches: &ArgMatches) -> Option<Typed> {
+    let (name, matches) = matches.subcommand()?;
+    let command = Command::ALL.into_iter().find(|command| command.as_str() == name)?;
+    Some(Typed { command, matches: matches.clone() })
 }
 
 /// Clap's message up to its usage, on one line: what it quotes is somebody's
@@ -275,23 +339,37 @@ fn one_line(message: &str) -> String {
 }
 
 impl Typed {
-    /// The values of a flag; none when it was not typed, or is no flag of this
-    /// command.
-    #[must_use]
-    pub fn values(&self, flag: &str) -> Vec<String> {
-        let values = self.matches.try_get_many::<String>(flag).ok().flatten();
-        values.map(|values| values.cloned().collect()).unwrap_or_default()
+    /// The values of a flag; none when it was not typed, or is no flag of this command.
+    pub fn values(&self, setting: &Setting) -> Vec<String> {
+        setting.flag.map_or_else(Vec::new, |flag| self.texts(flag))
     }
 
     /// Whether a switch was typed.
-    #[must_use]
-    pub fn has(&self, flag: &str) -> bool {
-        self.matches.try_get_one::<bool>(flag).ok().flatten().copied().unwrap_or(false)
+    pub fn has(&self, setting: &Setting) -> bool {
+        setting.flag.is_some_and(|flag| self.is_set(flag))
+    }
+
+    /// What `reset` is to forget: connectors and tasks by name.
+    pub fn names(&self) -> Vec<String> {
+        self.texts(NAMES)
+    }
+
+    /// Whether `reset` is to forget everything.
+    pub fn everything(&self) -> bool {
+        self.is_set(EVERYTHING)
+    }
+
+    fn texts(&self, id: &str) -> Vec<String> {
+        let values = self.matches.try_get_many::<String>(id).ok().flatten();
+        values.map(|values| values.cloned().collect()).unwrap_or_default()
+    }
+
+    fn is_set(&self, id: &str) -> bool {
+        self.matches.try_get_one::<bool>(id).ok().flatten().copied().unwrap_or(false)
     }
 }
 
 /// The README's table of settings, in Markdown.
-#[must_use]
 pub fn settings_table() -> String {
     let mut table = String::from(
         "| environment | flag | takes | default | what it does |\n| --- | --- | --- | --- | --- |\n",
@@ -311,7 +389,7 @@ pub fn settings_table() -> String {
             table,
             "| {} | {flag} | {takes} | {} | {} |",
             env.join(", "),
-            setting.default.replace('|', "\\|"),
+            setting.default.as_str().replace('|', "\\|"),
             setting.help.replace('|', "\\|"),
         );
     }

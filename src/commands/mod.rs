@@ -11,11 +11,14 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use crate::cli::Typed;
-use crate::config::{Config, Environment, Output};
+use anyhow::Context;
+use tokio::runtime::Builder;
+
+use crate::cli::{Command, Typed};
+use crate::config::{Config, Environment, Output, Reporting};
 use crate::connect::{Connect, Workers};
 use crate::decide::time::Timestamp;
-use crate::exit::{Exit, Failure, Kind};
+use crate::exit::{Exit, Failure, Kind, OrFail};
 use crate::report::{RunReport, json, text};
 use crate::{http, logging, signal};
 
@@ -29,31 +32,27 @@ pub fn system_clock() -> Timestamp {
 
 /// Runs the command that was typed.
 pub fn main(typed: &Typed, environment: &Environment) -> ExitCode {
-    let (output, log) = crate::config::reporting(typed, environment);
+    let command = typed.command;
+    let reporting = Reporting::read(typed, environment);
+    logging::start(reporting.log);
     let config = match Config::new(typed, environment) {
         Ok(config) => config,
-        Err(refused) => {
-            logging::start(log);
-            return fail(Some(name_of(&typed.command)), output, Failure::new(Kind::Usage, refused)).into();
-        }
+        Err(failure) => return fail(Some(command), reporting.output, failure).into(),
     };
-    logging::start(config.log);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let started = Builder::new_current_thread().enable_all().build().context("the runtime cannot be started");
+    let runtime = match started.or_fail(Kind::Internal) {
         Ok(runtime) => runtime,
-        Err(error) => {
-            let failure = Failure::new(Kind::Internal, format!("the runtime cannot be started: {error}"));
-            return fail(Some(name_of(&typed.command)), output, failure).into();
-        }
+        Err(failure) => return fail(Some(command), reporting.output, failure).into(),
     };
     let exit = runtime.block_on(async {
-        match typed.command.as_str() {
-            "run" => run_until_done(config, typed, environment).await,
-            "status" => status::status(&config).await,
-            "reset" => reset::reset(&config, typed).await,
-            _ => schedule::schedule(&config),
+        match command {
+            Command::Run => run_until_done(config, typed, environment).await,
+            Command::Status => status::status(&config).await,
+            Command::Reset => reset::reset(&config, typed).await,
+            Command::Schedule => schedule::schedule(&config),
         }
     });
     // Not by its drop, which waits for a name resolution under way (`getaddrinfo`), past any deadline and signal.
@@ -62,25 +61,18 @@ pub fn main(typed: &Typed, environment: &Environment) -> ExitCode {
 }
 
 async fn run_until_done(config: Config, typed: &Typed, environment: &Environment) -> Exit {
-    match signal::listen() {
+    match signal::listen().context("signals cannot be handled").or_fail(Kind::Internal) {
         // Secrets rotate: every run of a loop reads the settings' files again.
-        Ok(interrupt) => {
-            let reread =
-                || Config::new(typed, environment).map_err(|refused| Failure::new(Kind::Usage, refused));
-            run::run(config, reread, interrupt).await
-        }
-        Err(error) => {
-            let failure = Failure::new(Kind::Internal, format!("signals cannot be handled: {error}"));
-            fail(Some("run"), config.output, failure)
-        }
+        Ok(interrupt) => run::run(config, || Config::new(typed, environment), interrupt).await,
+        Err(failure) => fail(Some(Command::Run), config.reporting.output, failure),
     }
 }
 
 /// Reports a command that failed before it had anything to say.
-pub(crate) fn fail(command: Option<&'static str>, output: Output, failure: Failure) -> Exit {
+pub(crate) fn fail(command: Option<Command>, output: Output, failure: Failure) -> Exit {
     tracing::error!("{failure}");
     let exit = Exit::Failed(failure.kind);
-    publish(&RunReport::failed(command, failure), output, exit)
+    publish(&RunReport::failed(command.map(Command::as_str), failure), output, exit)
 }
 
 /// Prints the report on stdout.
@@ -115,15 +107,6 @@ fn terminal_width() -> Option<usize> {
     terminal_size::terminal_size().map(|(terminal_size::Width(width), _)| usize::from(width))
 }
 
-fn name_of(command: &str) -> &'static str {
-    match command {
-        "run" => "run",
-        "status" => "status",
-        "reset" => "reset",
-        _ => "schedule",
-    }
-}
-
 /// A client for the configured cluster.
 fn connect(config: &Config) -> Result<Connect, Failure> {
     let http = http::client(&http::Settings {
@@ -133,8 +116,7 @@ fn connect(config: &Config) -> Result<Connect, Failure> {
         identity: config.connect.identity.clone(),
         proxy: config.connect.proxy.clone(),
     });
-    let http =
-        http.map_err(|text| Failure::new(Kind::Usage, format!("the HTTP client cannot be set up: {text}")))?;
+    let http = http.context("the HTTP client cannot be set up").or_fail(Kind::Usage)?;
     Ok(Connect::new(
         http,
         Workers {

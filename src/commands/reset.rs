@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{fail, print};
-use crate::cli::Typed;
+use crate::cli::{Command, Typed};
 use crate::config::{Config, Output};
 use crate::decide::ledger::Ledger;
 use crate::decide::model::InstanceId;
@@ -22,10 +22,10 @@ const WAIT: Duration = Duration::from_secs(10);
 
 /// Forgets what was named.
 pub async fn reset(config: &Config, typed: &Typed) -> Exit {
-    let names = typed.values("name");
-    if names.is_empty() && !typed.has("all") {
+    let names = typed.names();
+    if names.is_empty() && !typed.everything() {
         let failure = Failure::new(Kind::Usage, "reset takes NAME, NAME/TASK or --all");
-        return fail(Some("reset"), config.output, failure);
+        return fail(Some(Command::Reset), config.reporting.output, failure);
     }
     let end = Instant::now().checked_add(WAIT);
     let done = loop {
@@ -38,7 +38,7 @@ pub async fn reset(config: &Config, typed: &Typed) -> Exit {
     };
     match done {
         Ok((forgotten, failure)) => report(config, &forgotten, failure.as_ref()),
-        Err(failure) => fail(Some("reset"), config.output, failure),
+        Err(failure) => fail(Some(Command::Reset), config.reporting.output, failure),
     }
 }
 
@@ -106,7 +106,7 @@ fn report(config: &Config, forgotten: &[InstanceId], failure: Option<&Failure>) 
         tracing::error!("{failure}");
     }
     let exit = failure.map_or(Exit::Done, |failure| Exit::Failed(failure.kind));
-    match config.output {
+    match config.reporting.output {
         Output::Json => {
             let state = config.state.to_string();
             print(exit, |stdout| json::write_reset(&config.cluster, &state, forgotten, failure, stdout))

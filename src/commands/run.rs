@@ -6,7 +6,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::apply::{Bounds, Halt, apply};
 use super::{Clock, connect, fail, publish, system_clock};
-use crate::config::{Config, FailOn, Output};
+use crate::cli::Command;
+use crate::config::{Config, FailOn};
 use crate::connect::{Cluster, Known};
 use crate::decide::action::Action;
 use crate::decide::ledger::{Charge, Ledger};
@@ -51,7 +52,7 @@ pub async fn run(
         }
         let exit = match reread() {
             Ok(config) => run_and_report(&config, &mut interrupt).await,
-            Err(failure) => fail(Some("run"), config.output, failure),
+            Err(failure) => fail(Some(Command::Run), config.reporting.output, failure),
         };
         if matches!(exit, Exit::Failed(Kind::Interrupted(_))) {
             return exit;
@@ -63,7 +64,7 @@ async fn run_and_report(config: &Config, interrupt: &mut Interrupt) -> Exit {
     let (started, started_at) = (Instant::now(), system_clock());
     let client = match connect(config) {
         Ok(client) => client,
-        Err(failure) => return fail(Some("run"), config.output, failure),
+        Err(failure) => return fail(Some(Command::Run), config.reporting.output, failure),
     };
     let ran = if config.run.dry_run {
         Box::pin(dry_run(config, &client, interrupt)).await
@@ -81,15 +82,14 @@ async fn run_and_report(config: &Config, interrupt: &mut Interrupt) -> Exit {
         policy: config.policy.clone(),
     };
     let report = RunReport {
-        command: Some("run"),
+        command: Some(Command::Run.as_str()),
         about: Some(about),
         ..ran.unwrap_or_else(|failure| RunReport::failed(None, failure))
     };
     announce(&report, config);
     let exit = exit(&report, config.run.fail_on);
     // Who asks for a plan wants to see it.
-    let silent = config.quiet && !config.run.dry_run && config.output == Output::Text;
-    if silent { exit } else { publish(&report, config.output, exit) }
+    if config.is_silent() { exit } else { publish(&report, config.reporting.output, exit) }
 }
 
 /// What a run would do: the same plan, and nothing else.
@@ -263,7 +263,7 @@ fn incomplete(plan: &Plan, unauthorized: bool) -> Option<Failure> {
 
 /// The one line on stderr: what changed, what went wrong. With a report on stdout only what went wrong.
 fn announce(report: &RunReport, config: &Config) {
-    let news = if config.quiet { news(report, &config.cluster) } else { String::new() };
+    let news = if config.reporting.log.quiet { news(report, &config.cluster) } else { String::new() };
     match (&report.failure, news.as_str()) {
         (None, "") => {}
         (None, news) => tracing::warn!(target: NEWS, "{news}"),

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::print;
+use crate::cli::Command;
 use crate::config::{Config, Output};
-use crate::decide::policy::{Pace, Policy, Wait};
+use crate::decide::policy::{Policy, Wait};
 use crate::exit::Exit;
 use crate::report::json;
 
@@ -37,7 +38,6 @@ struct Document<'a> {
 }
 
 /// Prints the timetable.
-#[must_use]
 pub fn schedule(config: &Config) -> Exit {
     let every = config.run.every.unwrap_or(EVERY);
     let mut rows = timetable(&config.policy, every, MOST_ROWS);
@@ -47,11 +47,11 @@ pub fn schedule(config: &Config) -> Exit {
         let run = rows.last().map_or(after.run, |last| last.run.saturating_add(1));
         Some(Entry { attempt: limit, run, seconds: seconds(run, every) })
     });
-    match config.output {
+    match config.reporting.output {
         Output::Json => print(Exit::Done, |stdout| {
             let document = Document {
                 schema: 1,
-                command: "schedule",
+                command: Command::Schedule.as_str(),
                 ok: true,
                 every_seconds: every.as_secs(),
                 max_restart: config.policy.limit(),
@@ -90,12 +90,9 @@ fn timetable(policy: &Policy, every: Duration, most: usize) -> Vec<Entry> {
 
 /// How many runs after the attempt number `attempt` the next one comes.
 fn runs_until_due(policy: &Policy, attempt: u32, every: Duration) -> u64 {
-    let waited = match (policy.wait(attempt), policy.pace) {
-        (Wait::Runs(runs), _) => runs,
-        (Wait::Time(wait), Pace::Clock { step, .. }) => {
-            runs_in(wait.saturating_sub(step.checked_div(10).unwrap_or_default()), every)
-        }
-        (Wait::Time(wait), Pace::Runs { .. }) => runs_in(wait, every),
+    let waited = match policy.wait(attempt) {
+        Wait::Runs(runs) => runs,
+        Wait::Time(wait) => runs_in(wait.saturating_sub(policy.tolerance()), every),
     };
     waited.max(runs_in(policy.settle, every)).max(1)
 }

@@ -4,6 +4,7 @@
 use tokio::time::Instant;
 
 use super::{connect, fail, publish, system_clock};
+use crate::cli::Command;
 use crate::config::Config;
 use crate::connect::{Cluster, Connect, Known};
 use crate::decide::plan::{Plan, plan};
@@ -20,9 +21,9 @@ pub async fn status(config: &Config) -> Exit {
                 tracing::error!("{failure}");
             }
             let exit = report.failure.as_ref().map_or(Exit::Done, |failure| Exit::Failed(failure.kind));
-            publish(&report, config.output, exit)
+            publish(&report, config.reporting.output, exit)
         }
-        Err(failure) => fail(Some("status"), config.output, failure),
+        Err(failure) => fail(Some(Command::Status), config.reporting.output, failure),
     }
 }
 
@@ -52,7 +53,7 @@ async fn look(config: &Config) -> Result<RunReport, Failure> {
         policy: config.policy.clone(),
     };
     Ok(RunReport {
-        command: Some("status"),
+        command: Some(Command::Status.as_str()),
         about: Some(about),
         plan: Some(plan),
         view: Some(view),

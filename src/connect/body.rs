@@ -8,9 +8,9 @@ use std::io::{self, Read};
 use reqwest::Response;
 use tokio::sync::mpsc;
 
+use super::answers;
 use crate::decide::secrets::mask_secrets;
 use crate::decide::text::{cut, sanitize};
-use crate::http;
 
 /// Error texts are short; what comes after this is not read.
 const LONGEST_TEXT: usize = 64 * 1024;
@@ -73,7 +73,7 @@ pub(super) async fn read_json<T: Send + 'static>(
                 }
             }
             Ok(None) => break Ok(()),
-            Err(error) => break Err(BodyError::Cut(http::explain(&error))),
+            Err(error) => break Err(BodyError::Cut(answers::explain(&error))),
         }
     };
     if fed.is_err() {

@@ -17,7 +17,7 @@ use crate::decide::calls::Call;
 use crate::decide::model::{InstanceId, Listing, State};
 use crate::decide::outcome::Outcome;
 use crate::exit::Failure;
-use crate::http::{self, Authorization};
+use crate::http::Authorization;
 
 use body::{BodyError, read_json, read_text};
 pub use wire::Known;
@@ -130,10 +130,10 @@ impl Connect {
                     return Ok(response);
                 }
                 Err(error) if error.is_connect() || error.is_builder() => {
-                    last = format!("{}: {}", answers::display_url(url), http::explain(&error));
+                    last = format!("{}: {}", answers::display_url(url), answers::explain(&error));
                     tracing::debug!("{last}");
                 }
-                Err(error) => return Err(Lost::Unanswered(http::explain(&error))),
+                Err(error) => return Err(Lost::Unanswered(answers::explain(&error))),
             }
         }
         Err(Lost::NotSent(format!("no worker could be reached ({last})").into()))

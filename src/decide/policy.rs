@@ -113,10 +113,15 @@ impl Policy {
             Wait::Runs(runs) => Next::Runs(last.run.saturating_add(runs).saturating_sub(run)),
             Wait::Time(wait) => {
                 let moment = last.at.plus(wait);
-                let soon = now.plus(tolerance(self.step())) >= moment;
+                let soon = now.plus(self.tolerance()) >= moment;
                 if soon { Next::Runs(0) } else { Next::At(moment) }
             }
         }
+    }
+
+    /// Cron starts a run a little early or late: a tenth of a step early counts as due.
+    pub fn tolerance(&self) -> Duration {
+        self.step().checked_div(10).unwrap_or_default()
     }
 
     /// The unit of a wait by the clock; zero where the back-off counts runs.
@@ -159,11 +164,6 @@ impl Policy {
         };
         reaches(absent, wait, now)
     }
-}
-
-/// Cron starts a run a little early or late: a tenth of a step early counts as due.
-pub fn tolerance(step: Duration) -> Duration {
-    step.checked_div(10).unwrap_or_default()
 }
 
 fn reaches(streak: &Streak, wait: Wait, now: Timestamp) -> bool {

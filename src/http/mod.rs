@@ -6,9 +6,11 @@
 pub mod tls;
 
 use std::error::Error;
+use std::fmt;
 use std::fmt::Write;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use reqwest::{Client, ClientBuilder, redirect};
 
 pub use tls::{Identity, TrustedCas};
@@ -112,7 +114,7 @@ pub struct Settings {
 /// # Errors
 /// In words, when TLS or the proxy cannot be set up: for example no CA
 /// certificates on this machine.
-pub fn client(settings: &Settings) -> Result<Client, String> {
+pub fn client(settings: &Settings) -> anyhow::Result<Client> {
     tls::install_provider();
     let builder = Client::builder()
         .user_agent(concat!("connector-guardian/", env!("CARGO_PKG_VERSION")))
@@ -126,57 +128,69 @@ pub fn client(settings: &Settings) -> Result<Client, String> {
     let builder = through(builder, &settings.proxy)?;
     tls::secure(builder, settings).build().map_err(|error| match causes(&error) {
         text if text.contains("No CA certificates") => {
-            "this machine has no CA certificates: install them, or set KAFKA_CONNECT_CA_FILE".to_owned()
+            anyhow!("this machine has no CA certificates: install them, or set KAFKA_CONNECT_CA_FILE")
         }
-        text => text,
+        text => anyhow!(text),
     })
 }
 
-fn through(builder: ClientBuilder, proxy: &Proxy) -> Result<ClientBuilder, String> {
+fn through(builder: ClientBuilder, proxy: &Proxy) -> anyhow::Result<ClientBuilder> {
     match proxy {
         Proxy::None => Ok(builder.no_proxy()),
         Proxy::Environment => Ok(builder),
         // The error would repeat the URL, and with it a password.
         Proxy::Url(url) => {
-            reqwest::Proxy::all(url).map(|proxy| builder.proxy(proxy)).map_err(|_| "not a URL".to_owned())
+            reqwest::Proxy::all(url).map(|proxy| builder.proxy(proxy)).map_err(|_| anyhow!("not a URL"))
         }
     }
 }
 
-/// What went wrong with a request to Connect, in words that say what to check.
-#[must_use]
-pub fn explain(error: &reqwest::Error) -> String {
-    match explained(error) {
-        (what, "") => what,
-        (what, setting) => format!("{what} ({setting})"),
+/// Why a request failed, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    pub what: String,
+    /// What would have helped; which setting that is, the caller knows.
+    pub remedy: Option<Remedy>,
+}
+
+/// What may help against a failed request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Speak TLS to this port.
+    UseHttps,
+    /// Speak plain HTTP to this port.
+    UseHttp,
+    /// Trust the CA of the server.
+    TrustCa,
+    /// Show a client certificate.
+    ShowCertificate,
+    /// Show another client certificate than the present one.
+    ShowOtherCertificate,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
     }
 }
 
-/// What went wrong with a request to another service, for which Connect's
-/// settings are no help.
-#[must_use]
-pub fn explain_plainly(error: &reqwest::Error) -> String {
-    explained(error).0
-}
-
-/// What went wrong, and which setting of Connect may help; empty for none.
-fn explained(error: &reqwest::Error) -> (String, &'static str) {
-    if let Some(explained) = tls::explain(error) {
-        return explained;
+/// Why this request failed.
+pub fn explain(error: &reqwest::Error) -> Reason {
+    if let Some(reason) = tls::explain(error) {
+        return reason;
     }
     let host = error.url().and_then(|url| url.host_str()).unwrap_or("host");
-    if error.is_dns() {
-        return (format!("the name {host} cannot be resolved"), "");
-    }
-    if error.is_timeout() {
-        let doing = if error.is_connect() { "connecting" } else { "waiting for the answer" };
-        return (format!("timed out while {doing}"), "");
-    }
     let text = causes(error);
-    if text.contains("invalid HTTP version") || text.contains("invalid HTTP status-line") {
-        return ("the answer is not HTTP".to_owned(), "is this port https? then KAFKA_CONNECT_PROTO=https");
+    if error.is_dns() {
+        Reason { what: format!("the name {host} cannot be resolved"), remedy: None }
+    } else if error.is_timeout() {
+        let doing = if error.is_connect() { "connecting" } else { "waiting for the answer" };
+        Reason { what: format!("timed out while {doing}"), remedy: None }
+    } else if text.contains("invalid HTTP version") || text.contains("invalid HTTP status-line") {
+        Reason { what: "the answer is not HTTP".to_owned(), remedy: Some(Remedy::UseHttps) }
+    } else {
+        Reason { what: text, remedy: None }
     }
-    (text, "")
 }
 
 /// The innermost causes of an error; the outer ones only repeat the URL.

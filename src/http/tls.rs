@@ -6,10 +6,11 @@
 use std::error::Error;
 use std::time::SystemTime;
 
+use anyhow::{anyhow, bail};
 use reqwest::{Certificate, ClientBuilder};
 use rustls::{AlertDescription, CertificateError};
 
-use super::Settings;
+use super::{Reason, Remedy, Settings};
 
 /// CA certificates to trust besides the system's.
 #[derive(Clone, Debug)]
@@ -30,10 +31,10 @@ impl TrustedCas {
     ///
     /// # Errors
     /// In words, when it holds none or a broken one.
-    pub fn from_pem(pem: &[u8]) -> Result<Self, String> {
+    pub fn from_pem(pem: &[u8]) -> anyhow::Result<Self> {
         match Certificate::from_pem_bundle(pem) {
             Ok(certificates) if !certificates.is_empty() => Ok(Self(certificates)),
-            _ => Err("holds no PEM certificate".to_owned()),
+            _ => bail!("holds no PEM certificate"),
         }
     }
 }
@@ -43,11 +44,11 @@ impl Identity {
     ///
     /// # Errors
     /// In words, when one of them is missing or encrypted.
-    pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, String> {
+    pub fn from_pem(certificate: &[u8], key: &[u8]) -> anyhow::Result<Self> {
         let both = [certificate, b"\n", key].concat();
         reqwest::Identity::from_pem(&both)
             .map(Self)
-            .map_err(|_| "a PEM certificate and an unencrypted PEM private key are needed".to_owned())
+            .map_err(|_| anyhow!("a PEM certificate and an unencrypted PEM private key are needed"))
     }
 }
 
@@ -71,9 +72,8 @@ pub(super) fn secure(builder: ClientBuilder, settings: &Settings) -> ClientBuild
     }
 }
 
-/// What TLS did not like, in words, and which setting of Connect may help;
-/// `None` when TLS was not the problem.
-pub(super) fn explain(error: &reqwest::Error) -> Option<(String, &'static str)> {
+/// What TLS did not like; `None` when TLS was not the problem.
+pub(super) fn explain(error: &reqwest::Error) -> Option<Reason> {
     let mut source: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(cause) = source {
         if let Some(tls) = within(cause) {
@@ -93,35 +93,29 @@ fn within<'a>(mut cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error>
     cause.downcast_ref()
 }
 
-fn in_words(error: &rustls::Error) -> (String, &'static str) {
+fn in_words(error: &rustls::Error) -> Reason {
     use rustls::Error as Tls;
-    let text = match error {
-        Tls::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            return (
-                "TLS: the server's certificate is signed by a CA that is not trusted here".to_owned(),
-                "KAFKA_CONNECT_CA_FILE adds one",
-            );
-        }
-        Tls::InvalidCertificate(certificate) => about_certificate(certificate),
-        Tls::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::BadCertificate) => {
-            return (
-                "TLS: the server wants a client certificate that it trusts".to_owned(),
-                "KAFKA_CONNECT_CERT_FILE and KAFKA_CONNECT_KEY_FILE",
-            );
-        }
-        Tls::AlertReceived(AlertDescription::UnknownCA | AlertDescription::CertificateUnknown) => {
-            "TLS: the server does not trust the client certificate of KAFKA_CONNECT_CERT_FILE".to_owned()
-        }
-        Tls::AlertReceived(alert) => format!("TLS: the server refused with the alert {alert:?}"),
+    let (what, remedy) = match error {
+        Tls::InvalidCertificate(CertificateError::UnknownIssuer) => (
+            "TLS: the server's certificate is signed by a CA that is not trusted here".to_owned(),
+            Some(Remedy::TrustCa),
+        ),
+        Tls::InvalidCertificate(certificate) => (about_certificate(certificate), None),
+        Tls::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::BadCertificate) => (
+            "TLS: the server wants a client certificate that it trusts".to_owned(),
+            Some(Remedy::ShowCertificate),
+        ),
+        Tls::AlertReceived(AlertDescription::UnknownCA | AlertDescription::CertificateUnknown) => (
+            "TLS: the server does not trust the client certificate".to_owned(),
+            Some(Remedy::ShowOtherCertificate),
+        ),
+        Tls::AlertReceived(alert) => (format!("TLS: the server refused with the alert {alert:?}"), None),
         Tls::InvalidMessage(_) => {
-            return (
-                "the server does not speak TLS on this port".to_owned(),
-                "is it http? then KAFKA_CONNECT_PROTO=http",
-            );
+            ("the server does not speak TLS on this port".to_owned(), Some(Remedy::UseHttp))
         }
-        other => format!("TLS: {other}"),
+        other => (format!("TLS: {other}"), None),
     };
-    (text, "")
+    Reason { what, remedy }
 }
 
 fn about_certificate(error: &CertificateError) -> String {
@@ -160,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_is_no_pem_is_said() {
-        assert_eq!(TrustedCas::from_pem(b"nonsense").unwrap_err(), "holds no PEM certificate");
-        assert!(Identity::from_pem(b"x", b"y").unwrap_err().contains("unencrypted"));
+        assert_eq!(TrustedCas::from_pem(b"nonsense").unwrap_err().to_string(), "holds no PEM certificate");
+        assert!(Identity::from_pem(b"x", b"y").unwrap_err().to_string().contains("unencrypted"));
     }
 }

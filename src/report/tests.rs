@@ -81,14 +81,14 @@ impl World {
     }
 
     /// Remembers so many attempts, the last of them so many runs ago.
-    fn remembers(mut self, id: InstanceId, attempts: u32, runs_ago: u64) -> Self {
+    fn remembers(mut self, id: &InstanceId, attempts: u32, runs_ago: u64) -> Self {
         let minutes = |runs: u64| Timestamp::from_millis(self.now.millis() - runs * 300_000);
         let run = std::mem::replace(&mut self.ledger.run, 161 - runs_ago);
         for _ in 0..attempts {
-            self.ledger.charge(&id, minutes(runs_ago));
+            self.ledger.charge(id, minutes(runs_ago));
         }
         self.ledger.run = run;
-        let episode = self.ledger.episode_mut(&id).unwrap();
+        let episode = self.ledger.episode_mut(id).unwrap();
         episode.first_failed_at = minutes(runs_ago + 4);
         episode.cause = Some(REFUSED.into());
         self
@@ -170,11 +170,11 @@ fn why(text: &str) -> Arc<str> {
 /// Every action at once.
 fn everything() -> World {
     World::new()
-        .remembers(task("absent", 0), 1, 3)
-        .remembers(task("given-up", 0), 7, 9)
-        .remembers(task("last", 0), 6, 70)
-        .remembers(task("recovered", 1), 2, 2)
-        .remembers(task("waits", 0), 2, 1)
+        .remembers(&task("absent", 0), 1, 3)
+        .remembers(&task("given-up", 0), 7, 9)
+        .remembers(&task("last", 0), 6, 70)
+        .remembers(&task("recovered", 1), 2, 2)
+        .remembers(&task("waits", 0), 2, 1)
         .with("deferred", "RUNNING", &["FAILED"], REFUSED)
         .with("excluded", "FAILED", &[], REFUSED)
         .with("failed-again", "FAILED", &["RUNNING"], LONG)
@@ -400,6 +400,11 @@ fn every_action() {
 
     2 restart failed, 1 fate unknown, 1 gave up (fix the cause, then: guardian reset NAME), 4 restarted, 1 deferred, 1 gone, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
     ");
+}
+
+#[test]
+fn every_action_in_json_and_in_the_quiet_line() {
+    let report = with_filter(everything()).run();
     assert_snapshot!(document(&report), @r#"
     {"schema":1,
     "command":"run",
@@ -513,9 +518,9 @@ fn a_dry_run_and_a_look_between_two_runs() {
 #[test]
 fn rows_by_the_clock_tell_the_time() {
     let mut world = World::new()
-        .remembers(task("soon", 0), 2, 1)
-        .remembers(task("tomorrow", 0), 9, 1)
-        .remembers(task("well", 0), 2, 2)
+        .remembers(&task("soon", 0), 2, 1)
+        .remembers(&task("tomorrow", 0), 9, 1)
+        .remembers(&task("well", 0), 2, 2)
         .with("soon", "RUNNING", &["FAILED"], REFUSED)
         .with("tomorrow", "RUNNING", &["FAILED"], REFUSED)
         .with("well", "RUNNING", &["RUNNING"], "");
@@ -545,7 +550,7 @@ fn rows_by_the_clock_tell_the_time() {
 #[test]
 fn many_rows_are_cut_after_two_screens() {
     let many = |count: u32| {
-        let mut world = World::new().remembers(task("poisoned", 0), 3, 1);
+        let mut world = World::new().remembers(&task("poisoned", 0), 3, 1);
         for number in 0..count - 1 {
             world = world.with(&format!("sink-{number:03}"), "RUNNING", &["FAILED"], REFUSED);
         }
@@ -577,7 +582,7 @@ fn many_rows_are_cut_after_two_screens() {
 
 #[test]
 fn what_could_not_be_read() {
-    let world = World::new().remembers(task("orders", 0), 2, 1).remembers(task("pay", 0), 7, 9);
+    let world = World::new().remembers(&task("orders", 0), 2, 1).remembers(&task("pay", 0), 7, 9);
     let rules = Rules { policy: &world.policy, filter: &world.filter };
     let plan = Plan::unread(&world.ledger, rules, world.now);
     let mut status = world.report("status", plan, View::After(160));

@@ -13,6 +13,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use reqwest::{Client, StatusCode, Url};
 use serde_json::Value;
 use tokio::time::sleep;
@@ -91,12 +92,12 @@ struct Answer {
 
 impl Api {
     pub(super) fn new(map: &ConfigMap) -> Result<Self, Failure> {
-        let wrong = |text: String| {
-            let message = format!("the client for the Kubernetes API cannot be set up: {text}");
+        let wrong = |error: anyhow::Error| {
+            let message = format!("the client for the Kubernetes API cannot be set up: {error:#}");
             state_failure(message, "KUBERNETES_SERVICE_HOST and _PORT say where the API server is")
         };
         let mut url = map.account.server.clone();
-        url.path_segments_mut().map_err(|()| wrong("its URL has no path".to_owned()))?.extend([
+        url.path_segments_mut().map_err(|()| wrong(anyhow!("its URL has no path")))?.extend([
             "api",
             "v1",
             "namespaces",
@@ -151,7 +152,7 @@ impl Api {
             Err(error) if error.is_timeout() => return Err(self.unanswered(&error)),
             Ok(answer) => tracing::debug!("{verb} {}: HTTP {}, trying again", self.map, answer.status),
             Err(error) => {
-                tracing::debug!("{verb} {}: {}, trying again", self.map, http::explain_plainly(&error));
+                tracing::debug!("{verb} {}: {}, trying again", self.map, http::explain(&error));
             }
         }
         sleep(AGAIN_AFTER).await;
@@ -207,7 +208,7 @@ impl Api {
 
     /// A request without an answer.
     fn unanswered(&self, error: &reqwest::Error) -> Failure {
-        let message = format!("the Kubernetes API at {}: {}", self.server(), http::explain_plainly(error));
+        let message = format!("the Kubernetes API at {}: {}", self.server(), http::explain(error));
         let hint = if error.is_timeout() {
             format!("it gets {} s; a NetworkPolicy must let this pod out to it", TIMEOUT.as_secs())
         } else if message.contains("TLS: ") {

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 
 use connector_guardian::cli::{self, Parsed};
-use connector_guardian::config::{Config, Environment, reporting};
+use connector_guardian::config::{Config, Environment, Reporting};
 use connector_guardian::connect::wire::{Document, Known, read_document, read_status};
 use connector_guardian::decide::cause::root_cause;
 use connector_guardian::decide::ledger::Ledger;
@@ -142,7 +142,7 @@ pub(crate) fn settings(data: &[u8]) {
     }
     match cli::parse(arguments) {
         Parsed::Typed(typed) => {
-            let _ = reporting(&typed, &environment);
+            let _ = Reporting::read(&typed, &environment);
             match Config::new(&typed, &environment) {
                 Ok(config) => {
                     one_clean_line(&config.cluster);
@@ -150,7 +150,7 @@ pub(crate) fn settings(data: &[u8]) {
                     assert!(!config.connect.urls.is_empty());
                     config.warnings.iter().for_each(|warning| one_clean_line(warning));
                 }
-                Err(refused) => says(&refused),
+                Err(refused) => says(&refused.to_string()),
             }
         }
         Parsed::Print(text) => assert!(!text.is_empty()),

@@ -1,0 +1,234 @@
+//! How to reach Connect: its workers' URLs, the cluster's name that follows from them, credentials, certificates, proxy.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use reqwest::Url;
+
+use super::sources::{Inputs, Value, at_least, commas, read_file, text_of};
+use crate::cli;
+use crate::decide::text::sanitize;
+use crate::http::{Authorization, Identity, Proxy, Secret, TrustedCas};
+
+/// How to reach Connect.
+#[derive(Debug)]
+pub struct Connect {
+    /// Its workers.
+    pub urls: Vec<Url>,
+    pub authorization: Authorization,
+    /// Which CAs are trusted besides the system's.
+    pub trusted: Option<TrustedCas>,
+    /// The client's certificate.
+    pub identity: Option<Identity>,
+    pub proxy: Proxy,
+    /// For the whole answer of one worker.
+    pub timeout: Duration,
+}
+
+impl Connect {
+    pub(super) fn read(inputs: &Inputs<'_>, urls: Vec<Url>) -> Result<Self> {
+        Ok(Self {
+            authorization: authorization(inputs)?,
+            trusted: trusted(inputs)?,
+            identity: identity(inputs)?,
+            proxy: proxy(inputs)?,
+            timeout: inputs.duration(&cli::TIMEOUT)?,
+            urls,
+        })
+    }
+}
+
+/// `KAFKA_CONNECT_URL`, or the URL that host, port and protocol make. A typed flag of either kind beats the environment's
+/// of the other.
+pub(super) fn urls(inputs: &Inputs<'_>, warnings: &mut Vec<String>) -> Result<Vec<Url>> {
+    let list = inputs.get(&cli::URL)?;
+    let parts = [inputs.value(&cli::HOST)?, inputs.value(&cli::PORT)?, inputs.value(&cli::PROTOCOL)?];
+    match (list, parts.iter().find(|part| part.typed)) {
+        (Some(list), Some(part)) if list.typed => bail!("--url and {} exclude each other", part.name),
+        (Some(list), None) => listed_urls(&list),
+        (_, _) => Ok(vec![built_url(&parts, warnings)?]),
+    }
+}
+
+fn listed_urls(value: &Value) -> Result<Vec<Url>> {
+    const TAKES: &str = "worker URLs such as http://connect:8083, separated by commas";
+    let urls = commas(&value.text).into_iter().map(|text| {
+        let url = Url::parse(&text).ok();
+        let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some());
+        let url = url.ok_or_else(|| value.refuse(TAKES))?;
+        let name = &value.name;
+        ensure!(
+            url.username().is_empty() && url.password().is_none(),
+            "{name}: no user or password in a URL; use KAFKA_CONNECT_USER and KAFKA_CONNECT_PASS_FILE"
+        );
+        ensure!(
+            url.query().is_none() && url.fragment().is_none(),
+            "{name} takes worker URLs without ? and #"
+        );
+        Ok(url)
+    });
+    let urls = urls.collect::<Result<Vec<Url>>>()?;
+    if urls.is_empty() { Err(value.refuse(TAKES)) } else { Ok(urls) }
+}
+
+fn built_url([host, port, protocol]: &[Value; 3], warnings: &mut Vec<String>) -> Result<Url> {
+    let scheme = protocol.parse("http or https", |text| match text.to_ascii_lowercase().as_str() {
+        "http" => Some("http"),
+        "https" => Some("https"),
+        _ => None,
+    })?;
+    let parse_port = |port: &Value| port.parse("a port number from 1 to 65535", at_least(1_u16));
+    let number = if !port.typed && port.text.starts_with("tcp://") {
+        let default = parse_port(&Value::default_of(&cli::PORT)?)?;
+        warnings.push(format!(
+            "{} is {:?}, which Kubernetes sets for a Service of that name: {default} is used (enableServiceLinks: false avoids this)",
+            port.name,
+            sanitize(&port.text)
+        ));
+        default
+    } else {
+        parse_port(port)?
+    };
+    let text = host.text.trim();
+    let bracketed =
+        if text.contains(':') && !text.starts_with('[') { format!("[{text}]") } else { text.to_owned() };
+    let url = Url::parse(&format!("{scheme}://{bracketed}:{number}")).ok();
+    // Anything but a host would end up elsewhere in the URL.
+    let only_host = |url: &Url| {
+        url.username().is_empty()
+            && url.password().is_none()
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+    };
+    url.filter(|url| only_host(url) && !text.contains(['/', '@', '?', '#', '\\']))
+        .ok_or_else(|| host.refuse("a host name or address, without scheme, port or path"))
+}
+
+/// The cluster's name, by default made of the first worker's URL.
+pub(super) fn cluster(inputs: &Inputs<'_>, urls: &[Url]) -> Result<String> {
+    if let Some(value) = inputs.get(&cli::CLUSTER)? {
+        return value.parse("a name of 1 to 100 characters without control characters", |text| {
+            let fine = (1..=100).contains(&text.chars().count()) && !text.contains(char::is_control);
+            fine.then(|| text.to_owned())
+        });
+    }
+    let Some(url) = urls.first() else { return Ok("connect".to_owned()) };
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).replace(':', "-");
+    let port = url.port_or_known_default().unwrap_or_default();
+    let path = url.path().trim_matches('/').replace('/', "_");
+    Ok(if path.is_empty() { format!("{host}_{port}") } else { format!("{host}_{port}_{path}") })
+}
+
+fn trusted(inputs: &Inputs<'_>) -> Result<Option<TrustedCas>> {
+    let Some((value, pem)) = inputs.file(&cli::CA_FILE)? else { return Ok(None) };
+    TrustedCas::from_pem(&pem).map(Some).map_err(|why| anyhow!("{}: {} {why}", value.name, value.text))
+}
+
+fn identity(inputs: &Inputs<'_>) -> Result<Option<Identity>> {
+    match (inputs.file(&cli::CERT_FILE)?, inputs.file(&cli::KEY_FILE)?) {
+        (Some((cert, certificate)), Some((key, private))) => Identity::from_pem(&certificate, &private)
+            .map(Some)
+            .with_context(|| format!("{} and {}", cert.name, key.name)),
+        (None, None) => Ok(None),
+        (Some((value, _)), None) => bail!("{} needs KAFKA_CONNECT_KEY_FILE too", value.name),
+        (None, Some((value, _))) => bail!("{} needs KAFKA_CONNECT_CERT_FILE too", value.name),
+    }
+}
+
+fn proxy(inputs: &Inputs<'_>) -> Result<Proxy> {
+    let value = inputs.value(&cli::PROXY)?;
+    match value.text.trim() {
+        "none" => Ok(Proxy::None),
+        "env" => Ok(Proxy::Environment),
+        text => {
+            let url = Url::parse(text)
+                .ok()
+                .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+            let url = url.ok_or_else(|| value.refuse("none, env or a URL such as http://proxy:3128"))?;
+            ensure!(
+                !value.typed || (url.username().is_empty() && url.password().is_none()),
+                "--proxy: no password on a command line, where everybody sees it; use GUARDIAN_PROXY"
+            );
+            Ok(Proxy::Url(text.to_owned()))
+        }
+    }
+}
+
+/// Credentials. Two ways given in the same place exclude each other; a flag beats the environment.
+fn authorization(inputs: &Inputs<'_>) -> Result<Authorization> {
+    let token = inputs.file(&cli::TOKEN_FILE)?;
+    let user = user(inputs)?;
+    let password = password(inputs, user.is_some() || token.is_none())?;
+    let basic_typed = user.as_ref().is_some_and(|(value, _)| value.typed);
+    if let Some((value, bytes)) = token {
+        match &user {
+            Some((user, _)) if value.typed == user.typed => {
+                bail!("{} and {} exclude each other", value.name, user.name);
+            }
+            _ if basic_typed && !value.typed => {}
+            _ => return bearer(&value, bytes),
+        }
+    }
+    match (user, password) {
+        (None, None) => Ok(Authorization::None),
+        (Some((value, _)), None) => {
+            bail!("{} needs a password: KAFKA_CONNECT_PASS or KAFKA_CONNECT_PASS_FILE", value.name)
+        }
+        (None, Some((name, _))) => bail!("{name} needs a user: KAFKA_CONNECT_USER"),
+        (Some((value, user)), Some(_)) if user.contains(':') => {
+            bail!("{}: a user of Basic authentication has no colon in it", value.name)
+        }
+        (Some((_, user)), Some((_, password))) => Ok(Authorization::Basic { user, password }),
+    }
+}
+
+fn bearer(value: &Value, bytes: Vec<u8>) -> Result<Authorization> {
+    let token = String::from_utf8(bytes)
+        .ok()
+        .filter(|text| !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic()));
+    let token = token.with_context(|| format!("{}: {} holds no bearer token", value.name, value.text))?;
+    Ok(Authorization::Bearer(Secret::from(token)))
+}
+
+fn user(inputs: &Inputs<'_>) -> Result<Option<(Value, String)>> {
+    match (inputs.get(&cli::USER)?, inputs.get(&cli::USER_FILE)?) {
+        (Some(plain), Some(file)) if plain.typed == file.typed => {
+            bail!("{} and {} exclude each other", plain.name, file.name)
+        }
+        (Some(plain), file) if plain.typed || file.is_none() => {
+            let value = plain.text.clone();
+            Ok(Some((plain, value)))
+        }
+        (_, Some(file)) => {
+            let text = text_of(&file.name, read_file(&file.name, Path::new(&file.text))?)?;
+            Ok(Some((file, text)))
+        }
+        (_, None) => Ok(None),
+    }
+}
+
+/// The password and the name of where it came from. The credential of systemd is read only when nothing else is set and
+/// `wanted`.
+fn password(inputs: &Inputs<'_>, wanted: bool) -> Result<Option<(String, Secret)>> {
+    match (inputs.get(&cli::PASSWORD)?, inputs.get(&cli::PASSWORD_FILE)?) {
+        (Some(plain), Some(file)) if !file.typed => {
+            bail!("{} and {} exclude each other", plain.name, file.name)
+        }
+        (_, Some(file)) => {
+            let text = text_of(&file.name, read_file(&file.name, Path::new(&file.text))?)?;
+            Ok(Some((file.name, Secret::from(text))))
+        }
+        (Some(plain), None) => Ok(Some((plain.name, Secret::from(plain.text)))),
+        (None, None) => {
+            let folder = inputs.variable("CREDENTIALS_DIRECTORY")?.filter(|_| wanted);
+            let path = folder
+                .map(|value| Path::new(&value.text).join("connect-password"))
+                .filter(|path| path.exists());
+            let Some(path) = path else { return Ok(None) };
+            let name = "CREDENTIALS_DIRECTORY/connect-password";
+            Ok(Some((name.to_owned(), Secret::from(text_of(name, read_file(name, &path)?)?))))
+        }
+    }
+}
