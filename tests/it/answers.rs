@@ -1,5 +1,5 @@
 //! Every answer that Connect can give to a restart, and what guardian makes of it: the action, the exit code, the
-//! charge, what was really sent, and what the next run does. How a run ends otherwise is told in `endings`.
+//! charge, what was really sent, and what the next run does. The other ways in which a run ends are in `endings`.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::sim::{Answer, Cluster, Connect, Failure, Profile, answers as words};
 use crate::support::{Guardian, actions, each, instance};
 
-/// What one answer means: a row of the table of restart answers.
+/// One row of the table of restart answers.
 struct Row {
     answer: Answer,
     /// How often the call is sent within one run.
@@ -39,12 +39,12 @@ impl Row {
     }
 }
 
-/// Done, and nobody to blame.
+/// Connect took it.
 fn taken(answer: impl Into<Answer>) -> Row {
     row(answer, "restarted", "").charged()
 }
 
-/// Surely not taken, asked four times.
+/// Surely not taken: sent four times, never charged.
 fn not_now(answer: impl Into<Answer>, says: &'static str) -> Row {
     row(answer, "deferred", says).sent(4)
 }
@@ -53,7 +53,7 @@ fn refused(answer: impl Into<Answer>, says: &'static str) -> Row {
     row(answer, "failed", says).error("restart")
 }
 
-/// Connect may have done it: charged, and never asked twice.
+/// Connect may have done it: charged, and never sent twice.
 fn unknown(answer: impl Into<Answer>, says: &'static str) -> Row {
     row(answer, "unknown", says).charged().error("restart")
 }
@@ -100,11 +100,14 @@ fn rows() -> Vec<Row> {
         unknown(Answer::json(200, "{}"), "HTTP 200"),
         unknown(201, "HTTP 201"),
         unknown(202, "HTTP 202"),
-        unknown(connect(500, "Request timed out").but_executed(), "Request timed out"),
+        unknown(
+            connect(500, "Request timed out. The worker is currently starting the connector").but_executed(),
+            "Request timed out",
+        ),
         unknown(words_500(words::IDLE_TIMEOUT).but_executed(), "Idle timeout expired"),
         unknown(words_500(words::UNRECOGNIZED_VERSION).but_executed(), "Unrecognized field"),
         unknown(words_500(words::NO_SECRET), words::NO_SECRET),
-        // Refused to a config provider of the connector, not to Connect: Connect has tried it.
+        // It is a config provider of the connector that was refused, so Connect has tried the restart.
         unknown(words_500("java.net.ConnectException: Connection refused (vault:8200)"), "vault:8200"),
         unknown(Answer::json(500, r#"{"error_code":500,"message":null}"#), "HTTP 500"),
         unknown(page(500), "HTTP 500"),
@@ -127,7 +130,7 @@ fn words_500(message: &str) -> Answer {
 }
 
 #[test]
-fn every_answer_to_the_restart_of_a_task_has_its_row() {
+fn each_answer_to_a_task_restart_has_its_action_charge_and_exit_code() {
     each(rows(), |row| {
         let connect = Connect::start(Profile::V3_9);
         connect.connector("orders").tasks(2);
@@ -161,7 +164,7 @@ fn every_answer_to_the_restart_of_a_task_has_its_row() {
     });
 }
 
-/// From the first try of a call to its last.
+/// Asserts that all tries of the one call were made within ten seconds.
 fn within_ten_seconds(connect: &Connect) {
     let tries: Vec<_> =
         connect.requests().into_iter().filter(|request| request.head.method == "POST").collect();
@@ -170,7 +173,7 @@ fn within_ten_seconds(connect: &Connect) {
 }
 
 #[test]
-fn what_is_soon_over_costs_no_run() {
+fn a_refusal_that_passes_is_retried_within_the_run() {
     for answer in [Answer::status(409), Answer::status(503), Answer::error(500, words::REFUSED)] {
         let connect = Connect::start(Profile::V3_9);
         connect.connector("orders").tasks(1);
@@ -205,9 +208,9 @@ fn the_second_404_in_a_row_is_charged() {
 
 const TOGETHER: &str = "orders?includeTasks&onlyFailed";
 
-/// What becomes of the tasks 0 and 2, as action and attempts; the exit code; the calls sent.
+/// A row: the answer; action and attempts of the tasks 0 and 2; the exit code; how often the call was sent.
 #[test]
-fn every_answer_to_the_restart_of_all_failed_instances_has_its_row() {
+fn each_answer_to_the_call_for_all_failed_has_its_action_charge_and_exit_code() {
     let body = |tasks: Value| {
         let connector = json!({"state": "RUNNING", "worker_id": "w:1", "version": null});
         Answer::json(
@@ -275,7 +278,7 @@ fn every_answer_to_the_restart_of_all_failed_instances_has_its_row() {
 }
 
 #[test]
-fn a_202_without_effect_is_charged_and_does_not_go_on_for_ever() {
+fn a_202_without_effect_is_charged_and_ends_in_giving_up() {
     let connect = Connect::start(Profile::V3_9);
     connect.connector("orders").tasks(2);
     connect.fail_all_tasks("orders", &Failure::always());
@@ -292,8 +295,8 @@ fn a_202_without_effect_is_charged_and_does_not_go_on_for_ever() {
 }
 
 #[test]
-fn a_204_to_the_call_for_all_gives_away_an_old_worker() {
-    // It says 3.9, it is 2.8: it ignores the query and restarts the connector's own instance only.
+fn after_a_204_to_the_call_for_all_tasks_are_restarted_one_by_one() {
+    // The worker says 3.9 but is 2.8: it ignores the query and restarts the connector's own instance only.
     let connect = Connect::with(Profile::V2_8).version("3.9.0").start();
     connect.connector("orders").tasks(3);
     connect.fail_connector("orders", Failure::healing_after(1));
@@ -315,7 +318,7 @@ fn a_204_to_the_call_for_all_gives_away_an_old_worker() {
 }
 
 #[test]
-fn an_old_worker_gives_itself_away_once_for_all() {
+fn an_old_worker_is_found_out_once_per_run() {
     let connect = Connect::with(Profile::V2_8).version("3.9.0").start();
     for name in ["a", "b", "c"] {
         connect.connector(name).tasks(2);
@@ -330,7 +333,7 @@ fn an_old_worker_gives_itself_away_once_for_all() {
 }
 
 #[test]
-fn a_connector_of_its_own_is_answered_only_when_its_start_has_ended() {
+fn a_connector_that_fails_to_start_again_is_failed_or_unknown() {
     let connect = Connect::start(Profile::V3_9);
     connect.connector("a").tasks(1);
     connect.connector("b").tasks(1).secret_missing();
@@ -364,7 +367,7 @@ fn a_task_of_a_stopped_connector_is_not_asked_for() {
 
 // === Names ===
 
-/// A connector of this name with a failed task, after one run: its action, the exit code, the attempts.
+/// Runs once against a connector of this name with a failed task: the action, the exit code, the attempts.
 fn named(name: &str, profile: Profile) -> (Connect, Guardian, (String, i32, u64)) {
     let connect = Connect::start(profile);
     connect.connector(name).tasks(1);
@@ -412,7 +415,7 @@ fn every_name_that_connect_can_address_is_addressed() {
             if refused_by_jetty_12 {
                 assert_eq!(became, ("failed".into(), 1, 1), "{name}");
             } else if !name.contains(';') {
-                // (The stand-in takes a ; off, as Jersey does, encoded or not.)
+                // The simulated Connect cuts a name at `;` as Jersey does.
                 assert_eq!(became, ("restarted".into(), 0, 1), "{name}");
                 assert_eq!(connect.restarts(), [format!("{name}/0")]);
             }
@@ -422,7 +425,7 @@ fn every_name_that_connect_can_address_is_addressed() {
 }
 
 #[test]
-fn dots_are_no_path_segment_and_are_never_sent() {
+fn names_of_dots_are_never_sent() {
     for name in [".", ".."] {
         let (connect, guardian, became) = named(name, Profile::V3_9);
         assert_eq!(became, ("failed".into(), 1, 1), "{name}");
@@ -433,7 +436,7 @@ fn dots_are_no_path_segment_and_are_never_sent() {
 }
 
 #[test]
-fn what_cannot_be_addressed_is_given_up_like_any_other() {
+fn a_name_that_cannot_be_addressed_is_given_up_like_any_other() {
     let connect = Connect::start(Profile::V4_3);
     connect.connector("a/b").tasks(1);
     connect.fail_task("a/b", 0, Failure::always());
@@ -484,11 +487,11 @@ fn after_a_401_nothing_further_is_sent() {
     });
 }
 
-/// What may have happened to a failed task while "not now" was waited out; what guardian says then.
+/// What happens to a failed task while guardian waits after a "not now", and what guardian says then.
 type Meanwhile = (fn(&Cluster), &'static str);
 
 #[test]
-fn what_came_back_while_it_was_put_off_is_left_alone() {
+fn a_retry_is_not_sent_to_what_is_no_longer_failed() {
     let cases: Vec<Meanwhile> = vec![
         (|connect| connect.set_state("orders", Some(0), "RUNNING"), "not restarted, it is RUNNING by now"),
         (
@@ -522,7 +525,7 @@ fn what_came_back_while_it_was_put_off_is_left_alone() {
 }
 
 #[test]
-fn what_came_back_while_others_were_restarted_is_left_alone() {
+fn a_call_that_waited_for_others_is_not_sent_to_what_is_no_longer_failed() {
     let connect = Connect::start(Profile::V3_9);
     three_failed(&connect);
     connect.connector("d").tasks(2);
@@ -543,7 +546,7 @@ fn what_came_back_while_others_were_restarted_is_left_alone() {
 }
 
 #[test]
-fn nothing_is_restarted_whose_status_cannot_be_read_again() {
+fn a_retry_is_not_sent_when_the_status_cannot_be_read_again() {
     let cases = vec![
         (page(500), "deferred", "HTTP 500", 0),
         (Answer::text(200, "application/json", "{\"name\":1"), "deferred", "not JSON", 0),
@@ -569,7 +572,7 @@ fn nothing_is_restarted_whose_status_cannot_be_read_again() {
 }
 
 #[test]
-fn one_bad_answer_does_not_keep_the_others_from_their_restart() {
+fn one_bad_answer_does_not_stop_the_restarts_of_others() {
     let connect = Connect::start(Profile::V3_9);
     three_failed(&connect);
     connect.on_restart("a").answers(Answer::reset());
@@ -607,7 +610,7 @@ fn a_run_restarts_no_more_than_it_may() {
 }
 
 #[test]
-fn a_worker_that_dies_before_the_restart_leaves_it_to_the_next() {
+fn the_next_worker_is_asked_when_one_dies_before_the_restart() {
     let connect = Connect::with(Profile::V3_9).workers(2).start();
     connect.connector("orders").tasks(2).on_worker(1);
     connect.fail_all_tasks("orders", &Failure::always());
@@ -642,7 +645,7 @@ fn without_any_worker_nothing_is_charged() {
 }
 
 #[test]
-fn what_is_of_unknown_fate_is_not_repeated_at_another_worker() {
+fn a_restart_of_unknown_fate_is_not_repeated_at_another_worker() {
     each(vec![Answer::reset(), Answer::close(), page(502), words_500("Request timed out")], |answer| {
         let connect = Connect::with(Profile::V3_9).workers(3).start();
         connect.connector("orders").tasks(1).on_worker(1);
@@ -656,7 +659,7 @@ fn what_is_of_unknown_fate_is_not_repeated_at_another_worker() {
 }
 
 #[test]
-fn the_forwarding_of_an_old_worker_burns_no_budget() {
+fn a_refused_forwarding_by_an_old_worker_is_not_charged() {
     let connect = Connect::with(Profile::V3_3).workers(2).start();
     connect.connector("orders").tasks(1).on_worker(1);
     connect.fail_task("orders", 0, Failure::always());
@@ -669,10 +672,10 @@ fn the_forwarding_of_an_old_worker_burns_no_budget() {
     assert_eq!(connect.restarts_of_unfailed(), Vec::<String>::new());
 }
 
-// === Credentials stay at home ===
+// === Credentials ===
 
 #[test]
-fn a_redirect_takes_the_credentials_nowhere() {
+fn credentials_do_not_follow_a_redirect() {
     let elsewhere = Connect::start(Profile::V3_9);
     elsewhere.connector("orders").tasks(1);
     let targets = [elsewhere.url(), elsewhere.url().replace("127.0.0.1", "localhost")];

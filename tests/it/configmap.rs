@@ -359,7 +359,7 @@ fn one_settle_after_another_is_merged() {
 }
 
 #[test]
-fn a_state_that_never_rests_is_given_up() {
+fn a_state_that_keeps_changing_fails_the_run() {
     let api = FakeApi::start();
     let (_connect, guardian) = two_that_wait(&api);
     for _ in 0..9 {
@@ -414,7 +414,7 @@ fn a_write_that_failed_twice_and_was_another_s_is_a_conflict() {
 }
 
 #[test]
-fn what_passes_within_a_second_is_no_failure() {
+fn an_api_error_that_passes_is_retried() {
     for (code, message) in
         [(429, "too many requests"), (500, "etcdserver: request timed out"), (503, "apiserver not ready")]
     {
@@ -503,7 +503,7 @@ fn each_refusal_of_the_api_has_its_own_words() {
 }
 
 #[test]
-fn what_does_not_pass_is_said_to_be_the_api_s_fault() {
+fn an_api_error_that_stays_is_said_to_be_the_api_s_fault() {
     for (method, code, word) in [
         ("GET", 429, "overloaded"),
         ("GET", 500, "fault (HTTP 500, twice): a"),
@@ -569,7 +569,7 @@ fn only_the_cluster_s_own_ca_is_trusted() {
 }
 
 #[test]
-fn nobody_at_the_address_is_said_so() {
+fn a_refused_connection_names_the_settings_of_the_address() {
     let (api, connect) = (FakeApi::start(), failing());
     let closed = connect.closed_url();
     let port = closed.trim_end_matches('/').rsplit(':').next().unwrap();
@@ -674,20 +674,6 @@ fn a_full_configmap_can_be_reset() {
 }
 
 #[test]
-fn what_cannot_be_understood_is_kept_under_another_key() {
-    let (api, connect) = (FakeApi::start(), failing());
-    api.edit(|object| object["data"]["state.json"] = "{\"version\":1".into());
-    let (document, code) = pod(&api, &connect.url()).run_json();
-    assert_eq!((actions(&document), code), (vec!["orders/1 restarted".to_owned()], 0));
-    let data = api.object()["data"].clone();
-    let key =
-        data.as_object().unwrap().keys().find(|key| key.starts_with("state.corrupt-2")).unwrap().clone();
-    assert_eq!(data[&key], "{\"version\":1");
-    assert!(document["warnings"][0].as_str().unwrap().contains(&key), "{document:#}");
-    assert_eq!(attempts(&api.state(), "orders"), Some(1));
-}
-
-#[test]
 fn what_was_spoilt_during_the_restarts_is_kept_and_the_run_s_own_ledger_is_saved() {
     let (api, connect) = (FakeApi::start(), failing());
     let edit = api.editor();
@@ -700,7 +686,7 @@ fn what_was_spoilt_during_the_restarts_is_kept_and_the_run_s_own_ledger_is_saved
 }
 
 #[test]
-fn what_another_sets_aside_first_is_left_to_it() {
+fn a_state_that_another_run_sets_aside_first_is_left_to_it() {
     let (api, connect) = (FakeApi::start(), Connect::start(Profile::V3_9));
     connect.connector("orders").tasks(1);
     api.edit(|object| object["data"]["state.json"] = "spoilt".into());
@@ -709,22 +695,6 @@ fn what_another_sets_aside_first_is_left_to_it() {
     api.next("PUT", Fault::After(Box::new(move || edit(story))));
     pod(&api, &connect.url()).run().exits(75);
     assert_eq!(api.object()["data"], json!({"state.corrupt-1": "spoilt"}));
-}
-
-#[test]
-fn a_newer_state_and_another_cluster_s_stay_untouched() {
-    for (text, exit, word) in [
-        (r#"{"version":9,"cluster":"test","run":1,"instances":[]}"#, 1, "newer guardian (format 9)"),
-        (r#"{"version":1,"cluster":"prod","run":1,"instances":[]}"#, 2, "of the cluster \"prod\""),
-    ] {
-        let (api, connect) = (FakeApi::start(), failing());
-        api.edit(|object| object["data"]["state.json"] = text.into());
-        says(
-            &refusal(&api, &connect, &pod(&api, &connect.url()), exit),
-            &[word, "configmap:guardian-state/connect"],
-        );
-        assert_eq!(api.requests(), ["GET"]);
-    }
 }
 
 #[test]

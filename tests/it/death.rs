@@ -55,7 +55,7 @@ const UNSEEN: [&str; 19] = [
 
 #[test]
 #[ignore = "needs strace: run with --ignored"]
-fn killed_before_any_system_call_that_matters_a_run_leaves_a_state_that_the_next_goes_on_with() {
+fn a_run_killed_before_any_system_call_leaves_a_state_that_the_next_run_can_use() {
     let mut places = Vec::new();
     for start in Start::ALL {
         let mut calls = BTreeMap::new();
@@ -87,7 +87,7 @@ fn killed_before_any_system_call_that_matters_a_run_leaves_a_state_that_the_next
 
 #[test]
 #[ignore = "needs strace: run with --ignored"]
-fn killed_at_random_again_and_again_nothing_is_restarted_more_than_it_may() {
+fn runs_killed_at_random_never_restart_more_than_the_limit() {
     let number = |name: &str, default: u64| {
         std::env::var(name)
             .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
@@ -169,32 +169,7 @@ fn what_is_charged_is_on_the_disk_before_the_first_post() {
 }
 
 #[test]
-fn of_two_runs_at_once_one_works_and_the_other_says_so_and_sends_nothing() {
-    let connect = Connect::start(Profile::V3_9);
-    connect.connector("orders").tasks(1);
-    connect.fail_task("orders", 0, Failure::always());
-    let guardian = Guardian::at(&connect.url());
-    let (go_on, wait) = mpsc::channel();
-    connect.on_listing().times(1).runs(move |_| wait.recv().expect("the test goes on"));
-    let first = guardian.start(&["run", "--once"]);
-    connect.wait_for("the first run's listing", |connect| connect.listings() == 1);
-
-    let (second, code) = guardian.run_json();
-    assert_eq!((code, second["error"]["kind"].as_str()), (75, Some("locked")), "{second:#}");
-    assert_eq!(second["run"], serde_json::Value::Null);
-    assert_eq!(connect.listings(), 1, "the second asked Connect nothing");
-    let status = guardian.with(&["status"]).exits(0);
-    assert!(status.stdout.contains("orders"), "status needs no lock: {status:#?}");
-    guardian.with(&["run", "--once", "--dry-run"]).exits(0);
-
-    go_on.send(()).expect("the first run waits");
-    Ended::of(first).exits(0);
-    assert_eq!(connect.restarts(), ["orders/0"]);
-    assert_eq!(guardian.attempts("orders", Some(0)), Some(1));
-}
-
-#[test]
-fn of_many_runs_at_once_none_is_lost_and_none_overlaps() {
+fn runs_at_the_same_time_are_all_counted_and_never_overlap() {
     let connect = Connect::start(Profile::V3_9);
     connect.connector("orders").tasks(1);
     connect.fail_task("orders", 0, Failure::always());
@@ -256,7 +231,7 @@ fn a_stale_temporary_file_is_harmless_whatever_it_is() {
 
 #[test]
 #[ignore = "needs strace: run with --ignored"]
-fn a_reset_that_is_killed_has_forgotten_or_not() {
+fn a_killed_reset_forgets_everything_or_nothing() {
     let fresh = || Story::new(Start::Remembering);
     let calls: BTreeSet<String> =
         points_of(&fresh(), &["reset", "parked"]).into_iter().map(|it| it.call).collect();

@@ -1,5 +1,5 @@
-//! The fuzz targets' promises without a fuzzer: over their committed corpus, which holds what the fuzzer has found, and
-//! over damaged copies of it, the same ones every time. `.ci/run` lets the fuzzer itself look further.
+//! The promises of the fuzz targets, tested without a fuzzer: over their committed corpus, which holds what the fuzzer
+//! has found, and over damaged copies of it, the same ones every time. `.ci/run` runs the fuzzer itself.
 
 #[path = "../fuzz/promises.rs"]
 mod promises;
@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crate::support::Dice;
 
-/// So many damaged copies of each file.
+/// How many damaged copies of each file are tried.
 const COPIES: usize = 400;
 
 #[test]

@@ -1,5 +1,5 @@
-//! Every answer that a listing can be: what is no listing fails the run in words and changes nothing, what is odd
-//! within one costs a warning at most, and an old worker's is asked for piece by piece.
+//! Every answer to the request for the listing: what is no listing fails the run and changes nothing, what is odd
+//! within one costs a warning at most, and an old worker is asked for each connector by itself.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::sim::{Answer, Connect, Failure, Profile};
 use crate::support::{Guardian, actions, each, instance};
 
-/// A cluster with one failed task that was restarted once: what the listing does to its record is what is looked at.
+/// A cluster with one failed task that was restarted once, so that the state has a record to look at.
 fn after_one_restart(profile: Profile) -> (Connect, Guardian) {
     let connect = Connect::start(profile);
     connect.connector("orders").tasks(2);
@@ -36,7 +36,7 @@ fn failed_task(id: u32) -> Value {
 }
 
 #[test]
-fn what_is_no_listing_fails_the_run_in_words_and_changes_nothing() {
+fn an_answer_that_is_no_listing_fails_the_run_and_changes_nothing() {
     let body = |text: &str| Answer::json(200, text);
     let slow = |answer: Answer| answer.header("X-Slow", "1");
     let rows: Vec<(Answer, &str, &str)> = vec![
@@ -171,7 +171,7 @@ fn a_text_run_says_the_same_on_stderr_and_nothing_on_stdout() {
 }
 
 #[test]
-fn an_oddity_costs_its_connector_a_warning_and_nobody_else_anything() {
+fn a_connector_that_cannot_be_understood_costs_a_warning_and_no_other_anything() {
     let running = |tasks: Value| status("RUNNING", tasks);
     let rows: Vec<(Value, &str)> = vec![
         (json!(null), "its status is not an object"),
@@ -211,7 +211,7 @@ fn an_oddity_costs_its_connector_a_warning_and_nobody_else_anything() {
 }
 
 #[test]
-fn what_is_not_there_or_new_is_lived_with() {
+fn missing_and_unknown_fields_are_accepted() {
     let full = json!({"id": 1, "state": "FAILED", "worker_id": "w:1", "version": "1.0"});
     let rows: Vec<(Value, &str)> = vec![
         (json!([{"id": 1, "state": "FAILED"}]), "x/1 restarted"),
@@ -336,7 +336,7 @@ fn a_worker_that_cannot_list_all_is_asked_for_each() {
 }
 
 #[test]
-fn one_by_one_a_401_and_a_dead_worker_end_it() {
+fn one_by_one_a_401_or_a_dead_worker_ends_the_run() {
     for (answer, kind) in [(Answer::status(401), "unauthorized"), (Answer::reset(), "unreachable")] {
         let connect = Connect::start(Profile::V2_2);
         connect.connector("a").tasks(1);
@@ -361,7 +361,7 @@ fn one_by_one_a_401_and_a_dead_worker_end_it() {
 }
 
 #[test]
-fn one_by_one_an_answer_is_needed_that_is_a_status() {
+fn one_by_one_a_run_needs_one_status_at_least() {
     for profile in [Profile::V2_2, Profile::V3_3] {
         let (connect, guardian) = after_one_restart(profile);
         connect.on_listing().answers(if profile == Profile::V2_2 {
@@ -457,8 +457,8 @@ fn every_worker_that_was_tried_is_named_with_its_reason() {
 // === Texts from outside ===
 
 #[test]
-fn nothing_from_outside_reaches_a_terminal_raw() {
-    // Colour, a title, a carriage return, a line that looks like ours, C1, text that runs backwards, a broken byte.
+fn no_control_character_from_outside_reaches_a_terminal() {
+    // A colour, a title, a carriage return, a forged line of the log, C1, right-to-left text, invisible characters.
     let evil = "\u{1b}[31mred\u{1b}]0;title\u{7}\rback\nERROR forged\u{9b}2J\u{202e}\u{200b}\u{feff}end";
     let connect = Connect::start(Profile::V3_3);
     connect.connector(evil).tasks(4);
@@ -470,7 +470,7 @@ fn nothing_from_outside_reaches_a_terminal_raw() {
     connect.connector(&format!("empty{evil}"));
     connect.on_restart(evil).answers(Answer::error(405, evil));
     let spoil = |listing: Answer| drop(connect.on_listing().answers(listing));
-    // Against each of these, everything that can be printed is printed.
+    // Every command is run against each of these listings.
     let listings = [
         Answer::normal().edited(|body| [&body[..body.len() - 1], b",\"bad\xff\x1b[1m\":{}}"].concat()),
         Answer::error(500, evil),
@@ -517,7 +517,7 @@ fn is_raw(c: char) -> bool {
 }
 
 #[test]
-fn broken_utf_8_costs_nothing() {
+fn broken_utf_8_is_replaced() {
     let connect = Connect::start(Profile::V3_9);
     connect.connector("orders").tasks(1);
     connect.fail_task("orders", 0, Failure::always().caused_by("java.io.IOException: MARK"));
@@ -531,7 +531,7 @@ fn broken_utf_8_costs_nothing() {
 }
 
 #[test]
-fn an_escape_of_half_a_character_costs_nothing() {
+fn a_lone_surrogate_escape_is_replaced() {
     let connect = Connect::start(Profile::V3_9);
     connect.connector("orders").tasks(1);
     connect.fail_task("orders", 0, Failure::always());

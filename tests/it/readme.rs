@@ -1,4 +1,4 @@
-//! The README tells the truth: its tables are those of the program, and its
+//! The README agrees with the program: its tables are the program's, and its
 //! commands run. `GUARDIAN_README=write` writes the tables instead of comparing.
 
 use std::path::PathBuf;
@@ -65,8 +65,8 @@ fn every_setting_is_in_the_help() {
     assert!(help.contains(&words(cli::EXIT_CODES)));
 }
 
-/// Every `guardian ...` line of a shell block, in order, against a stand-in
-/// with something failed in it.
+/// Runs every `guardian ...` line of a shell block, in order, against a
+/// simulated Connect with something failed in it.
 #[test]
 fn commands_run() {
     let connect = Connect::start(Profile::V3_9);

@@ -16,7 +16,7 @@ const ENCODED: [&str; 2] = ["YWxpY2U6aHVudGVyMmJhc2lj", "Ym9iOmh1bnRlcjRwcm94eQ"
 /// What a connector's own trace may hold.
 const OF_A_CONNECTOR: &str = "hunter5jdbc";
 
-/// The ways to say who we are; each is tried against each failure.
+/// The ways to pass credentials.
 #[derive(Clone, Copy, Debug)]
 enum Credentials {
     Variables,
@@ -52,7 +52,7 @@ impl Safe {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// A guardian that carries as many secrets as go together.
+    /// Guardian with as many secrets as can be set together.
     fn guardian(&self, url: &str, credentials: Credentials) -> Guardian {
         let guardian = Guardian::at(url)
             .env("LOG_LEVEL", "trace")
@@ -119,7 +119,7 @@ impl Safe {
     }
 }
 
-/// What a careless server says: the credentials that it was sent.
+/// An answer of a careless server, with the credentials that it was sent.
 fn echo() -> String {
     format!(
         "Authorization: Basic {}; Proxy-Authorization: Basic {}; Bearer {TOKEN}; http://bob:{PROXY_PASSWORD}@proxy; \
@@ -199,7 +199,7 @@ fn no_credential_is_printed_logged_or_remembered_whatever_fails() {
 }
 
 #[test]
-fn no_credential_is_in_what_tls_and_proxies_have_to_say() {
+fn no_credential_is_in_the_errors_of_tls_and_proxies() {
     let safe = Safe::new();
     let strangers = Authority::named("Strangers");
     let secure = |leaf| Connect::with(Profile::V3_9).tls(&safe.authority, leaf).start();
@@ -225,7 +225,7 @@ fn no_credential_is_in_what_tls_and_proxies_have_to_say() {
 }
 
 #[test]
-fn no_credential_is_in_what_is_said_of_the_settings() {
+fn no_credential_is_in_the_errors_of_settings() {
     let safe = Safe::new();
     let wrong: Vec<Vec<(&str, String)>> = vec![
         vec![("KAFKA_CONNECT_URL", format!("http://alice:{PASSWORD}@connect:8083"))],

@@ -1,4 +1,5 @@
-//! What every place for the state promises, held against each of them: the same tests over a file and over a ConfigMap.
+//! The promises of the store, tested over each place that a state can have: a file, a ConfigMap, and a ConfigMap in a
+//! real cluster. What only one of them promises is in `disk` and `configmap`.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::kubernetes::{FakeApi, TOKEN};
 
-/// What the state of the cluster `test` in this file remembers, for a story that is not async.
+/// Reads the state of the cluster `test` in this file, for a test that is not async.
 pub(crate) fn look(path: &Path) -> Result<Loaded, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(peek(&Place::File(path.to_owned()), "test"))
@@ -193,13 +194,13 @@ macro_rules! each_place {
 
 each_place!(
     nothing_yet_is_an_empty_ledger_and_looking_writes_nothing,
-    what_was_charged_and_settled_is_what_is_loaded,
+    the_settled_ledger_is_what_is_loaded,
     one_run_at_a_time,
-    who_may_wait_waits_for_the_other_to_end,
-    what_a_dead_run_charged_is_counted,
-    what_cannot_be_understood_is_set_aside_once_and_never_by_a_look,
-    what_is_not_ours_is_refused_and_left_untouched,
-    a_charge_that_ends_at_once_holds_nobody_up,
+    an_open_that_may_wait_waits_for_the_other_run,
+    the_charge_of_a_dead_run_is_kept,
+    a_corrupt_state_is_set_aside_once_and_never_by_a_look,
+    a_newer_state_or_one_of_another_cluster_is_refused_and_left_untouched,
+    a_charge_with_an_expired_claim_blocks_nobody,
 );
 
 fn now() -> Timestamp {
@@ -218,7 +219,7 @@ fn charged(run: u64, names: &[&str]) -> Ledger {
     ledger
 }
 
-/// It may wait a little: a program that another test starts at this moment has our lock's file open until its `exec`.
+/// Opens it, with a wait: a program that another test starts just now has the lock's file open until its `exec`.
 async fn opened(home: &impl Home) -> Result<Opened, Failure> {
     open(&home.place(), "c", Duration::from_secs(5)).await
 }
@@ -235,7 +236,7 @@ async fn nothing_yet_is_an_empty_ledger_and_looking_writes_nothing(home: &impl H
     assert_eq!(home.text(), None);
 }
 
-async fn what_was_charged_and_settled_is_what_is_loaded(home: &impl Home) {
+async fn the_settled_ledger_is_what_is_loaded(home: &impl Home) {
     let mut store = opened(home).await.unwrap();
     store.load().await.unwrap();
     store.charge(&charged(1, &["a", "b"]), soon(60_000)).await.unwrap();
@@ -264,7 +265,7 @@ async fn one_run_at_a_time(home: &impl Home) {
     assert!(opened(home).await.is_ok());
 }
 
-async fn who_may_wait_waits_for_the_other_to_end(home: &impl Home) {
+async fn an_open_that_may_wait_waits_for_the_other_run(home: &impl Home) {
     let mut first = opened(home).await.unwrap();
     first.load().await.unwrap();
     first.charge(&charged(1, &["a", "b"]), soon(60_000)).await.unwrap();
@@ -278,7 +279,7 @@ async fn who_may_wait_waits_for_the_other_to_end(home: &impl Home) {
     assert_eq!(second.unwrap().load().await.unwrap().ledger, charged(1, &["a"]));
 }
 
-async fn what_a_dead_run_charged_is_counted(home: &impl Home) {
+async fn the_charge_of_a_dead_run_is_kept(home: &impl Home) {
     let mut dies = opened(home).await.unwrap();
     dies.load().await.unwrap();
     dies.charge(&charged(1, &["a"]), soon(700)).await.unwrap();
@@ -287,8 +288,9 @@ async fn what_a_dead_run_charged_is_counted(home: &impl Home) {
     assert_eq!(next.load().await.unwrap().ledger, charged(1, &["a"]));
 }
 
-async fn what_cannot_be_understood_is_set_aside_once_and_never_by_a_look(home: &impl Home) {
-    for (round, text) in ["{\"version\":1,", "not even JSON"].into_iter().enumerate() {
+async fn a_corrupt_state_is_set_aside_once_and_never_by_a_look(home: &impl Home) {
+    // Within one second, so that their names must differ by more than their time.
+    for (round, text) in ["{\"version\":1,", "[", "not even JSON"].into_iter().enumerate() {
         home.put(text);
         let seen = peek(&home.place(), "c").await.unwrap();
         assert!(seen.warning.unwrap().contains("the next run sets it aside"));
@@ -307,25 +309,39 @@ async fn what_cannot_be_understood_is_set_aside_once_and_never_by_a_look(home: &
     }
 }
 
-async fn what_is_not_ours_is_refused_and_left_untouched(home: &impl Home) {
-    for (text, kind, says) in [
+async fn a_newer_state_or_one_of_another_cluster_is_refused_and_left_untouched(home: &impl Home) {
+    for (text, kind, says, remedy) in [
         (
             "{\"version\":2,\"cluster\":\"c\",\"run\":1,\"instances\":[]}",
             Kind::State,
             "newer guardian (format 2)",
+            "another GUARDIAN_STATE",
         ),
-        ("{\"version\":1,\"cluster\":\"d\",\"run\":1,\"instances\":[]}", Kind::Usage, "of the cluster \"d\""),
+        // The version may be all that an older guardian understands.
+        (
+            "{\"version\":7,\"cluster\":{\"name\":\"c\"},\"everything\":\"else\"}",
+            Kind::State,
+            "newer guardian (format 7)",
+            "another GUARDIAN_STATE",
+        ),
+        (
+            "{\"version\":1,\"cluster\":\"d\",\"run\":1,\"instances\":[]}",
+            Kind::Usage,
+            "of the cluster \"d\"",
+            "--cluster",
+        ),
     ] {
         home.put(text);
         let refused = opened(home).await.unwrap().load().await.unwrap_err();
         assert_eq!(refused.kind, kind);
         assert!(refused.message().contains(says), "{refused:?}");
+        assert!(format!("{refused:?}").contains(remedy), "{refused:?}");
         assert_eq!(peek(&home.place(), "c").await.unwrap_err().to_string(), refused.to_string());
         assert_eq!((home.text().as_deref(), home.aside()), (Some(text), Vec::new()));
     }
 }
 
-async fn a_charge_that_ends_at_once_holds_nobody_up(home: &impl Home) {
+async fn a_charge_with_an_expired_claim_blocks_nobody(home: &impl Home) {
     let mut person = opened(home).await.unwrap();
     person.load().await.unwrap();
     person.charge(&charged(1, &["a"]), Timestamp::default()).await.unwrap();

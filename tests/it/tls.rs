@@ -1,4 +1,4 @@
-//! What can be wrong between guardian and a worker before Connect says a word: certificates, names, ports, proxies,
+//! What can be wrong between guardian and a worker before Connect answers: certificates, names, ports, proxies,
 //! credentials. Each has a message of its own, and none of them changes the state.
 
 use std::io::{Read, Write};

@@ -6,7 +6,7 @@ use super::http::{Body, Response, reason_of};
 
 pub const REBALANCE: &str = "Cannot complete request momentarily due to stale configuration (typically caused by a concurrent config change)";
 pub const NO_LEADER: &str = "Cannot complete request momentarily due to no known leader URL, likely because a rebalance was underway.";
-/// A `RebalanceNeededException` that nobody turned into the 409.
+/// A `RebalanceNeededException` that was not turned into a 409.
 pub const REBALANCE_EXPECTED: &str = "Request cannot be completed because a rebalance is expected";
 pub const CONFLICT: &str =
     "Cannot complete request because of a conflicting operation (e.g. worker rebalance)";
@@ -20,7 +20,7 @@ pub const UNRECOGNIZED_VERSION: &str = "IO Error trying to forward REST request:
 pub const NO_SECRET: &str = "Could not read properties from file /etc/connect/secrets.properties";
 pub const NOT_AUTHENTICATED: &str = "User cannot access the resource.";
 
-/// The texts that a scripted answer with nothing but a status is most likely to mean.
+/// The most likely message of an answer with this status.
 pub fn usual_message(status: u16) -> String {
     match status {
         409 => REBALANCE.to_owned(),

@@ -17,19 +17,19 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 const CHUNKED_ABOVE: usize = 8 * 1024;
 const LONGEST_HEAD: usize = 64 * 1024;
 
-/// Turns a request into the answer; called without any lock held.
+/// Makes the answer to a request; called with no lock held.
 pub type Respond = dyn Fn(&Head) -> Reply + Send + Sync;
 
-/// What was asked.
+/// The head of a request, and its body.
 #[derive(Clone, Debug)]
 pub struct Head {
-    /// The first connection of a worker is 1.
+    /// The number of the connection; the first of a worker is 1.
     pub connection: usize,
     pub method: String,
     /// Path and query as they came, still percent-encoded.
     pub target: String,
     pub headers: Vec<(String, String)>,
-    /// No call of Connect's that a restarter makes has one; the Kubernetes API's do.
+    /// Calls of Kafka Connect have none; those of the Kubernetes API do.
     pub body: Vec<u8>,
 }
 
@@ -67,7 +67,7 @@ pub enum Content {
     Raw(Vec<u8>),
 }
 
-/// Counts of bytes are of the body; of everything for raw content.
+/// How the answer is sent. Numbers of bytes count the body, or everything of raw content.
 #[derive(Clone, Debug)]
 pub enum Delivery {
     Whole,
@@ -75,12 +75,12 @@ pub enum Delivery {
     CutAfter(usize),
     /// RST in place of FIN. Under TLS the connection is only dropped without `close_notify`.
     ResetAfter(usize),
-    /// Not even a head: RST at once.
+    /// RST before the head.
     Reset,
-    /// Not even a head: a clean close.
+    /// A clean close before the head.
     Close,
     ByteEvery(Duration),
-    /// The body, then this again and again, chunked, without end.
+    /// The body, then this for ever, chunked.
     Endless(Vec<u8>),
     Hang,
 }
@@ -89,11 +89,11 @@ pub enum Delivery {
 #[derive(Clone, Default)]
 pub struct Listen {
     pub tls: Option<Arc<ServerConfig>>,
-    /// A stall before the first byte of the TLS handshake.
+    /// The wait before the first byte of the TLS handshake.
     pub handshake_delay: Duration,
 }
 
-/// Tells every thread of a server when it must end, also one that sleeps.
+/// Tells every thread of a server to end, also one that sleeps.
 struct Stop {
     stopped: Mutex<bool>,
     changed: Condvar,
@@ -484,7 +484,7 @@ impl Write for Socket {
 
 fn peek_head(socket: &TcpStream, stop: &Stop) -> io::Result<Option<Vec<u8>>> {
     let mut buffer = vec![0; LONGEST_HEAD];
-    // Peeking neither waits for more than is there nor sees a close behind it.
+    // Peeking does not wait for more bytes, and does not see a close behind them.
     for _ in 0..5_000 {
         let length = socket.peek(&mut buffer)?;
         if length == 0 {

@@ -1,6 +1,6 @@
 //! A cluster too large to be held: its listing is written as it is sent, so that a client's memory can be measured.
 //!
-//! It owns the making of such documents and the count of restarts in them. No status machine: every task stays as it is.
+//! It owns the text of such documents and the count of restarts. It has no status machine: every task stays as it is.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use super::answers::{quoted, trace};
 use super::state::{FAILED, PAUSED, RESTARTING, RUNNING, label};
 
-/// How large, and the state that all of its tasks are in.
+/// The size of the cluster, and the state of all its tasks.
 #[derive(Clone, Debug)]
 pub struct Huge {
     connectors: u32,
@@ -103,7 +103,7 @@ impl Huge {
     }
 }
 
-/// The trace as JSON, in the pieces between which the instance's name goes, so that no two traces are equal.
+/// The trace as JSON, cut where the name of the instance goes, so that no two traces are equal.
 struct Text(Vec<String>);
 
 impl Text {

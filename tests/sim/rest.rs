@@ -88,7 +88,7 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// What one worker is to the resources.
+/// The worker that answers.
 pub struct Here {
     pub worker: usize,
     pub profile: Profile,
@@ -96,7 +96,7 @@ pub struct Here {
     pub standalone: bool,
 }
 
-/// What comes before any resource sees the request: Jetty's rules for paths, and a worker that is still starting.
+/// The answer where no resource sees the request: by Jetty's rules for paths, and while the worker is starting.
 pub fn refused(world: &mut World, here: &Here, head: &Head) -> Option<Response> {
     if let Some(message) = bad_path(here.profile, &head.target) {
         return Some(answers::html(400, message));
@@ -110,7 +110,7 @@ pub fn refused(world: &mut World, here: &Here, head: &Head) -> Option<Response> 
     None
 }
 
-/// Jetty 12 refuses what could be read in two ways (`UriCompliance.DEFAULT`); 9.4 lets it pass.
+/// Jetty 12 refuses an ambiguous path (`UriCompliance.DEFAULT`); Jetty 9.4 accepts it.
 fn bad_path(profile: Profile, target: &str) -> Option<&'static str> {
     let path = target.split('?').next().unwrap_or_default().to_ascii_uppercase();
     if !profile.is_4() {
@@ -161,7 +161,7 @@ fn names(world: &mut World, here: &Here) -> Response {
     json(200, serde_json::to_vec(&names).expect("names are JSON"))
 }
 
-/// Just started, a worker answers as if the cluster had no connectors.
+/// Whether the worker still reads its topics, and so answers as if the cluster had no connectors.
 fn reads_its_topics(world: &mut World, here: &Here) -> bool {
     let (_, empty, _) = &mut world.workers[here.worker].start_up;
     let reads = *empty > 0;
@@ -199,7 +199,7 @@ fn listing(world: &mut World, here: &Here) -> Response {
     json(200, format!("{{{}}}", entries.join(",")))
 }
 
-/// As a starting worker shows it once the names are read but their statuses are not.
+/// The connector as a starting worker shows it: its name is read, its status is not.
 fn not_restored(connector: &Connector) -> Connector {
     let mut shown = connector.clone();
     shown.no_plugin = true; // `"type":"unknown"`
@@ -285,7 +285,7 @@ fn restarted_task(world: &mut World, here: &Here, request: &Restart, id: u32) ->
     let name = &request.connector;
     let connector = &world.connectors[name];
     if connector.is_stopped() {
-        return error(409, answers::NO_LEADER); // its tasks belong to nobody, every time
+        return error(409, answers::NO_LEADER); // no worker has its tasks, so the retry gets the same
     }
     let Some(task) = connector.tasks.get(&id) else {
         return error(404, &format!("Unknown task: {name}-{id}"));
@@ -298,7 +298,7 @@ fn restarted_task(world: &mut World, here: &Here, request: &Restart, id: u32) ->
     passed_on(here, forwarded, if started { empty(204) } else { error(500, answers::NO_SECRET) })
 }
 
-/// KIP-745: the leader writes the request down and answers with a plan; whether anything comes of it is not known.
+/// KIP-745: the leader publishes the request and answers with its plan, whatever comes of it.
 fn restarted_all(world: &mut World, here: &Here, request: &Restart) -> Response {
     let name = &request.connector;
     let forwarded = match route_to(world, here, request, LEADER) {
@@ -331,10 +331,10 @@ fn restarted_in_huge(huge: &mut Huge, connector: u32, request: &Restart) -> Resp
 
 const LEADER: usize = 0;
 
-/// Whether the request must go to another worker, or why it does not get there.
+/// Whether the request is forwarded to another worker, or the answer when it cannot be.
 fn route(world: &World, here: &Here, request: &Restart, owner: usize) -> Result<bool, Response> {
     if world.connectors[&request.connector].unassigned {
-        // Said by the leader, which a follower has to ask first.
+        // The leader says it, and a follower has to ask the leader.
         return Err(passed_on(here, here.worker != LEADER, error(409, answers::NO_LEADER)));
     }
     route_to(world, here, request, owner)
@@ -353,7 +353,7 @@ fn route_to(world: &World, here: &Here, request: &Restart, owner: usize) -> Resu
     }
 }
 
-/// The decoded name goes into the forwarded URL once more: as a path, as a template, as an escape.
+/// The answer when forwarding changes the name: it goes into the URL decoded, as path, template and escape.
 fn garbled(name: &str) -> Option<Response> {
     if let Some((_, rest)) = name.split_once('{')
         && let Some((variable, _)) = rest.split_once('}')

@@ -14,10 +14,10 @@ type Edit = dyn Fn(Vec<u8>) -> Vec<u8> + Send + Sync;
 type Wanted = dyn Fn(&Call) -> bool + Send + Sync;
 pub type Callback = Box<dyn FnMut(&Cluster) + Send>;
 
-/// What goes out in place of, or instead of the plain form of, the normal answer.
+/// A scripted answer: the normal one in another form, or another one in its place.
 #[derive(Clone)]
 pub struct Answer {
-    /// `None` is what Connect would say.
+    /// `None` is the normal answer.
     content: Option<Content>,
     executed: bool,
     wait: Duration,
@@ -27,7 +27,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// What Connect would say, to be delayed, edited, cut or dribbled.
+    /// The normal answer, to be delayed, edited, cut or sent byte by byte.
     pub fn normal() -> Self {
         Self {
             content: None,
@@ -43,7 +43,7 @@ impl Answer {
         Self { content: Some(Content::Http(response)), ..Self::normal() }
     }
 
-    /// The answer that most likely comes with this status: 401 as the Basic authentication extension words it, 400 as
+    /// The most likely answer with this status: 401 as the Basic authentication extension words it, 400 as
     /// Jetty 12 does, an empty 2xx, and Connect's JSON for the others (409 is "rebalance", 500 "Request timed out").
     pub fn status(status: u16) -> Self {
         Self::http(match status {
@@ -76,7 +76,7 @@ impl Answer {
         Self::http(answers::empty(status)).header("Location", url)
     }
 
-    /// These very bytes from the status line on (or no HTTP at all), then a close.
+    /// These bytes from the status line on (or no HTTP at all), then a close.
     pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         Self { content: Some(Content::Raw(bytes.into())), ..Self::normal() }
     }
@@ -101,7 +101,7 @@ impl Answer {
         self
     }
 
-    /// Connect does what was asked all the same.
+    /// Connect carries out the request all the same.
     pub fn but_executed(self) -> Self {
         Self { executed: true, ..self }
     }
@@ -115,7 +115,7 @@ impl Answer {
         Self { edit: Some(Arc::new(edit)), ..self }
     }
 
-    /// The same for text: every `from` becomes `to`.
+    /// Replaces every `from` in the body by `to`.
     pub fn replacing(self, from: &str, to: &str) -> Self {
         let (from, to) = (from.to_owned(), to.to_owned());
         self.edited(move |body| String::from_utf8_lossy(&body).replace(&from, &to).into_bytes())
@@ -125,7 +125,7 @@ impl Answer {
         self.delivered(Delivery::Chunked)
     }
 
-    /// The whole body is promised, so many bytes of it come, then a clean close.
+    /// The head promises the whole body, so many bytes of it come, then a clean close.
     pub fn cut_after(self, bytes: usize) -> Self {
         self.delivered(Delivery::CutAfter(bytes))
     }
@@ -135,12 +135,12 @@ impl Answer {
         self.delivered(Delivery::ResetAfter(bytes))
     }
 
-    /// The body byte by byte, this far apart.
+    /// Sends the body byte by byte, with this pause.
     pub fn byte_every(self, pause: Duration) -> Self {
         self.delivered(Delivery::ByteEvery(pause))
     }
 
-    /// After the body this filler for ever: `" "` is JSON that never ends, `","` is none.
+    /// Sends this filler for ever after the body: `" "` is JSON that never ends, `","` is none.
     pub fn then_endlessly(self, filler: &str) -> Self {
         self.delivered(Delivery::Endless(filler.as_bytes().to_vec()))
     }
@@ -149,12 +149,12 @@ impl Answer {
         Self { delivery, ..self }
     }
 
-    /// Whether the normal behaviour takes place behind it.
+    /// Whether the request must be carried out.
     pub fn needs_normal(&self) -> bool {
         self.content.is_none() || self.executed
     }
 
-    /// Put together with what Connect would have said.
+    /// The reply, made of the normal answer where that is needed.
     pub fn reply(&self, normal: Option<Response>) -> Reply {
         let (wait, delivery) = (self.wait, self.delivery.clone());
         let mut response = match self.content.clone() {
@@ -163,7 +163,7 @@ impl Answer {
             None => normal.unwrap_or_else(|| answers::empty(200)),
         };
         if self.edit.is_some() || !matches!(self.delivery, Delivery::Whole) {
-            response.body = Body::Bytes(held(response.body)); // damage is done to bytes
+            response.body = Body::Bytes(held(response.body)); // only bytes can be cut or edited
         }
         if let (Some(edit), Body::Bytes(body)) = (&self.edit, &mut response.body) {
             *body = edit(std::mem::take(body));
@@ -190,7 +190,7 @@ impl From<u16> for Answer {
     }
 }
 
-/// A rule as it is kept: the first that wants a request and is not used up decides.
+/// A rule. The first that wants a request and is not used up decides.
 pub struct Rule {
     wanted: Arc<Wanted>,
     worker: Option<usize>,
@@ -206,7 +206,7 @@ impl Rule {
     }
 }
 
-/// The rule for this request, as its index, its answer, and what is to happen with no lock held.
+/// The rule for this request: its index, its answer, and its callback, which must run with no lock held.
 pub fn choose(rules: &mut [Rule], worker: usize, call: &Call) -> Option<(usize, Answer, Option<Callback>)> {
     for (index, rule) in rules.iter_mut().enumerate() {
         let wanted =
@@ -224,14 +224,14 @@ pub fn choose(rules: &mut [Rule], worker: usize, call: &Call) -> Option<(usize, 
     None
 }
 
-/// Gives the callback back after it was called.
+/// Puts the callback back after it was called.
 pub fn put_back(rules: &mut [Rule], index: usize, callback: Callback) {
     if let Some(rule) = rules.get_mut(index) {
         rule.callback = Some(callback);
     }
 }
 
-/// A rule in the making. It is in force from `on_...` on: with nothing more said, it lets everything take its course.
+/// Builds a rule, which is in force from `on_...` on; without `answers` its requests get the normal answer.
 pub struct Script<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) index: usize,
@@ -243,12 +243,12 @@ impl Script<'_> {
         self.change(|rule| rule.answer = answer)
     }
 
-    /// Only so often; afterwards the next rule, or normality.
+    /// Decides only the first n requests.
     pub fn times(self, n: u32) -> Self {
         self.change(|rule| rule.left = Some(n))
     }
 
-    /// Not for the first so many.
+    /// Does not decide the first n requests.
     pub fn after(self, n: u32) -> Self {
         self.change(|rule| rule.skip = n)
     }
@@ -258,12 +258,12 @@ impl Script<'_> {
         self.change(|rule| rule.worker = Some(worker))
     }
 
-    /// Happens when the request is there and before it is dealt with.
+    /// Calls this when a request has arrived, before it is carried out.
     pub fn runs(self, callback: impl FnMut(&Cluster) + Send + 'static) -> Self {
         self.change(|rule| rule.callback = Some(Box::new(callback)))
     }
 
-    /// What the same requests get once this rule is used up.
+    /// Answers the same requests once this rule is used up.
     pub fn then(self, answer: impl Into<Answer>) -> Self {
         let mut inner = http::lock(&self.cluster.inner);
         let Rule { wanted, worker, .. } = &inner.rules[self.index];

@@ -1,4 +1,4 @@
-//! Certificates made on the spot: an authority, leaves that are right or wrong in one way each, client certificates.
+//! Certificates, made when a test runs: an authority, good and bad certificates of a worker, client certificates.
 //!
 //! It owns certificates and the server's TLS settings. It must not touch the system's trust store or any socket.
 
@@ -19,7 +19,7 @@ pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// What is wrong with the worker's certificate.
+/// The worker's certificate, and what is wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leaf {
     /// For localhost and 127.0.0.1.
@@ -56,7 +56,7 @@ impl Authority {
         self.issuer.pem()
     }
 
-    /// Certificate and key of a client that this authority vouches for.
+    /// The certificate, signed by this authority, and the key of a client.
     pub fn client_pem(&self) -> (String, String) {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "guardian");
@@ -81,8 +81,8 @@ impl Authority {
         }
     }
 
-    /// With `clients`, only those whom that authority vouches for may speak. Under TLS 1.3 the others learn it only at
-    /// their first read, as from a real worker.
+    /// With `clients`, a client must have a certificate of that authority. Under TLS 1.3 others are refused only at their
+    /// first read, as by a real worker.
     pub fn server(&self, leaf: Leaf, clients: Option<&Self>) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let (certificate, key) = self.leaf(leaf);

@@ -1,6 +1,6 @@
-//! What the stories share: `Guardian`, the program with a state of its own,
-//! run as often as a story needs. It clears the environment, so that nothing of
-//! the machine's leaks in, and it knows nothing of Connect.
+//! What the tests share: `Guardian`, the program with a state of its own, run as
+//! often as a test needs. It clears the environment, so that the machine's
+//! cannot leak in, and it knows nothing of Connect.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -186,12 +186,11 @@ impl Dice {
     }
 }
 
-/// Tells each story in a thread of its own: most of their time is waiting. A story that fails names itself by what it
-/// asserts.
-pub(crate) fn each<T: Send + Sync>(stories: Vec<T>, tell: impl Fn(&T) + Sync) {
+/// Runs the test on each case in a thread of its own: most of the time is waiting. An assertion must name its case.
+pub(crate) fn each<T: Send + Sync>(cases: Vec<T>, test: impl Fn(&T) + Sync) {
     std::thread::scope(|scope| {
-        for story in &stories {
-            scope.spawn(|| tell(story));
+        for case in &cases {
+            scope.spawn(|| test(case));
         }
     });
 }
