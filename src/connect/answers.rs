@@ -13,24 +13,9 @@ use super::body::BodyError;
 use crate::decide::outcome::Outcome;
 use crate::decide::text::one_line;
 use crate::exit::{Failure, Kind};
-use crate::http::{self, Remedy};
-
-/// Why a request to Connect failed, and which setting may help.
-pub(super) fn explain(error: &reqwest::Error) -> String {
-    let reason = http::explain(error);
-    let setting = match reason.remedy {
-        None => return reason.what,
-        Some(Remedy::UseHttps) => "is this port https? then KAFKA_CONNECT_PROTO=https",
-        Some(Remedy::UseHttp) => "is it http? then KAFKA_CONNECT_PROTO=http",
-        Some(Remedy::TrustCa) => "KAFKA_CONNECT_CA_FILE adds one",
-        Some(Remedy::ShowCertificate) => "KAFKA_CONNECT_CERT_FILE and KAFKA_CONNECT_KEY_FILE",
-        Some(Remedy::ShowOtherCertificate) => "that of KAFKA_CONNECT_CERT_FILE",
-    };
-    format!("{} ({setting})", reason.what)
-}
 
 pub(super) fn unreachable(url: &Url, error: &reqwest::Error) -> Failure {
-    failure(Kind::Unreachable, url, explain(error))
+    failure(Kind::Unreachable, url, super::explain(error))
         .hint("check KAFKA_CONNECT_URL (or _HOST, _PORT, _PROTO) and that the worker runs")
 }
 

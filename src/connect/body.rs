@@ -8,7 +8,6 @@ use std::io::{self, Read};
 use reqwest::Response;
 use tokio::sync::mpsc;
 
-use super::answers;
 use crate::decide::secrets::mask_secrets;
 use crate::decide::text::{cut, sanitize};
 
@@ -73,7 +72,7 @@ pub(super) async fn read_json<T: Send + 'static>(
                 }
             }
             Ok(None) => break Ok(()),
-            Err(error) => break Err(BodyError::Cut(answers::explain(&error))),
+            Err(error) => break Err(BodyError::Cut(super::explain(&error))),
         }
     };
     if fed.is_err() {

@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode, Url};
 use super::body::{read_json, read_text};
 use super::wire::{self, Document, Known};
 use super::{Connect, LONGEST_BODY, answers, encode, is_dots, read_status};
-use crate::decide::model::Listing;
+use crate::decide::listing::Listing;
 use crate::decide::text::sanitize;
 use crate::exit::{Failure, Kind};
 

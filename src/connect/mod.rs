@@ -14,10 +14,11 @@ use reqwest::header::ACCEPT;
 use reqwest::{Client, Method, Response, StatusCode, Url};
 
 use crate::decide::calls::Call;
-use crate::decide::model::{InstanceId, Listing, State};
+use crate::decide::listing::Listing;
+use crate::decide::model::{InstanceId, State};
 use crate::decide::outcome::Outcome;
 use crate::exit::Failure;
-use crate::http::Authorization;
+use crate::http::{self, Authorization, Remedy};
 
 use body::{BodyError, read_json, read_text};
 pub use wire::Known;
@@ -130,10 +131,10 @@ impl Connect {
                     return Ok(response);
                 }
                 Err(error) if error.is_connect() || error.is_builder() => {
-                    last = format!("{}: {}", answers::display_url(url), answers::explain(&error));
+                    last = format!("{}: {}", answers::display_url(url), explain(&error));
                     tracing::debug!("{last}");
                 }
-                Err(error) => return Err(Lost::Unanswered(answers::explain(&error))),
+                Err(error) => return Err(Lost::Unanswered(explain(&error))),
             }
         }
         Err(Lost::NotSent(format!("no worker could be reached ({last})").into()))
@@ -227,6 +228,20 @@ impl Cluster for Connect {
             }
         }
     }
+}
+
+/// Why a request to Connect failed, and which setting may help.
+fn explain(error: &reqwest::Error) -> String {
+    let reason = http::explain(error);
+    let setting = match reason.remedy {
+        None => return reason.what,
+        Some(Remedy::UseHttps) => "is this port https? then KAFKA_CONNECT_PROTO=https",
+        Some(Remedy::UseHttp) => "is it http? then KAFKA_CONNECT_PROTO=http",
+        Some(Remedy::TrustCa) => "KAFKA_CONNECT_CA_FILE adds one",
+        Some(Remedy::ShowCertificate) => "KAFKA_CONNECT_CERT_FILE and KAFKA_CONNECT_KEY_FILE",
+        Some(Remedy::ShowOtherCertificate) => "that of KAFKA_CONNECT_CERT_FILE",
+    };
+    format!("{} ({setting})", reason.what)
 }
 
 /// Why a request got no answer.

@@ -13,7 +13,8 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use crate::decide::cause::root_cause;
 use crate::decide::ledger::Ledger;
-use crate::decide::model::{Counts, InstanceId, Listing, Sighting, State};
+use crate::decide::listing::{Listing, Sighting};
+use crate::decide::model::{Counts, InstanceId, State};
 use crate::decide::text::Interner;
 use crate::decide::text::sanitize;
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::action::Action;
 use super::ledger::Ledger;
-use super::model::{InstanceId, Listing, Sighting, State};
+use super::listing::{Listing, Sighting};
+use super::model::{InstanceId, State};
 use super::outcome::Outcome;
 use super::plan::{Line, Plan};
 

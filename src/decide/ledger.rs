@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::model::{InstanceId, Listing, Sighting, State};
+use super::listing::{Listing, Sighting};
+use super::model::{InstanceId, State};
 use super::outcome::Outcome;
 use super::policy::Policy;
 use super::record::{Attempt, Episode, Record, Streak};

@@ -9,6 +9,7 @@ pub mod calls;
 pub mod cause;
 pub mod event;
 pub mod ledger;
+pub mod listing;
 mod merge;
 pub mod model;
 pub mod outcome;

@@ -1,0 +1,92 @@
+//! One listing of a cluster, reduced to what decisions need. It says what Connect said, and decides nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::model::{Counts, InstanceId, State};
+use super::table::{ByInstance, OfInstance};
+use super::text::sanitize;
+
+/// What the listing said of one instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    pub id: InstanceId,
+    pub state: State,
+    /// Its connector is `PAUSED` or `STOPPED`, so that all of it is left alone.
+    pub paused_or_stopped: bool,
+    /// The root cause out of the trace, if there was a trace.
+    pub cause: Option<Arc<str>>,
+    /// The worker that wrote the status (`host:port`); it may be dead.
+    pub worker: Option<Arc<str>>,
+}
+
+/// One answer to `GET /connectors?expand=status`, reduced to what decisions
+/// need. Instances that run or are paused are only counted, unless the ledger
+/// remembers something of their connector: memory follows what has failed, not
+/// the cluster's size.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The connectors, by the state of their own instance.
+    pub connectors: Counts,
+    pub tasks: Counts,
+    /// Every instance that has failed or is in transition, and the others of the
+    /// connectors that the ledger remembers.
+    pub sightings: ByInstance<Sighting>,
+    /// Connectors that are `RUNNING` without a single task.
+    pub no_tasks: BTreeSet<Arc<str>>,
+    /// Connectors that are `PAUSED` or `STOPPED`, of those that the ledger
+    /// remembers.
+    pub paused_or_stopped: BTreeSet<Arc<str>>,
+    /// Connectors whose entry could not be understood.
+    pub not_understood: BTreeSet<Arc<str>>,
+    /// What a person should know of this answer, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl OfInstance for Sighting {
+    fn id(&self) -> &InstanceId {
+        &self.id
+    }
+}
+
+impl Listing {
+    /// The listing in which only this connector is, and cannot be understood.
+    pub fn not_understood(name: &str, problem: &str) -> Self {
+        let mut listing = Self::default();
+        listing.add_not_understood(name, problem);
+        listing
+    }
+
+    /// Counts a connector whose entry cannot be understood.
+    pub fn add_not_understood(&mut self, name: &str, problem: &str) {
+        self.connectors.add(None);
+        self.warnings.push(format!(
+            "connector {}: its status cannot be understood ({problem}); it was left alone",
+            sanitize(name)
+        ));
+        self.not_understood.insert(name.into());
+    }
+
+    /// One listing of many, each of another connector.
+    pub fn join(parts: Vec<Self>) -> Self {
+        let mut all = Self::default();
+        let mut sightings = Vec::new();
+        for part in parts {
+            all.connectors.merge(&part.connectors);
+            all.tasks.merge(&part.tasks);
+            sightings.extend(part.sightings);
+            all.no_tasks.extend(part.no_tasks);
+            all.paused_or_stopped.extend(part.paused_or_stopped);
+            all.not_understood.extend(part.not_understood);
+            all.warnings.extend(part.warnings);
+        }
+        all.sightings = sightings.into();
+        all
+    }
+
+    /// It tells of no connector, or of none that can be understood.
+    pub fn nothing_understood(&self) -> bool {
+        let not_understood = u64::try_from(self.not_understood.len()).unwrap_or(u64::MAX);
+        self.connectors.total <= not_understood
+    }
+}
