@@ -295,7 +295,7 @@ pub struct Typed {
     matches: ArgMatches,
 }
 
-/// What came of reading the command line.
+/// The result of reading the command line.
 pub enum Parsed {
     /// A command.
     Typed(Typed),

@@ -75,7 +75,6 @@ impl Failure {
     }
 
     /// The same failure with the next step.
-    #[must_use]
     pub fn hint(self, hint: impl fmt::Display) -> Self {
         Self { hint: Some(hint.to_string()), ..self }
     }

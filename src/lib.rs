@@ -1,25 +1,43 @@
-//! `guardian` brings failed Kafka Connect connectors and tasks back, and knows
-//! when to stop trying. One invocation reads the cluster's status once, decides,
-//! restarts what is due, remembers, reports, and exits.
+//! `guardian` brings failed Kafka Connect connectors and tasks back, and knows when to stop trying. One invocation reads the
+//! cluster's status once, decides, restarts what is due, remembers, reports, and exits.
 //!
-//! The deciding half is pure and lives in [`decide`]: a listing and a ledger go
-//! in, a plan comes out, as a value. The other folders are the shell around it:
+//! # Architecture
+//!
+//! The deciding half is pure and lives in [`decide`]: a listing and a ledger go in, a plan comes out, as a value. The other
+//! folders are the shell around it. An arrow is "may name"; no two files import each other.
 //!
 //! ```text
-//! main -> commands -> { decide, connect, store, report }
-//!                       connect, store, report -> decide (its types), http
-//!                       decide -> nothing
+//! main -> commands -> { config, decide, connect, store, report }
+//! connect, store, report -> decide (its types), http, exit
+//! decide -> nothing
 //! ```
 //!
 //! A run is this story, told in [`commands::run`]:
 //!
 //! ```text
 //! settings -> lock state -> load ledger -> GET /connectors?expand=status -> observe -> plan
-//!          -> save (charge) -> restart -> settle -> save -> report -> exit
+//!          -> charge -> save -> restart -> record -> save -> report -> exit
 //! ```
 //!
-//! Attempts are charged before the first request goes out, so that whatever
-//! kills guardian, an instance never gets more restarts than it may have.
+//! Attempts are charged before the first request goes out, so that whatever kills guardian, an instance never gets more
+//! restarts than it may have.
+//!
+//! # Vocabulary
+//!
+//! - **Instance**: a connector's own instance, or one of its tasks (the word of KIP-745).
+//! - **Run**: one `guardian run` that read the cluster's status. Runs are numbered; `status` and `--dry-run` count none.
+//! - **Episode**: from the first time that an instance is seen failed until it is forgiven, reset, or gone for long enough.
+//! - **Attempt**: a restart request that Connect took, or whose fate is unknown.
+//! - **Charge**: to count an attempt before its request goes out. **Refund**: to take back one that Connect surely did not
+//!   take.
+//! - **Ledger**: what is remembered between runs: a record for each instance in an episode or in transition.
+//! - **Plan**: what one run will do; one line for each instance that is not simply healthy.
+//! - **Due**: its restart is to be sent in this run. **Waiting**: not yet. **Deferred**: due, but not in this run.
+//! - **In transition**: `UNASSIGNED`, `RESTARTING` or a state that is not known: neither healthy nor failed.
+//! - **Parked**: failed within a connector that somebody paused or stopped.
+//! - **Settle**: the time after an attempt in which Connect may still show the old state (`--settle`).
+//! - **Forgiven**: an instance has been healthy for long enough that its episode is over.
+//! - **Lease**: a run's word that a state without a lock is its own for a while.
 
 #![cfg_attr(
     test,
@@ -51,7 +69,6 @@ use config::Output;
 use exit::{Failure, Kind};
 
 /// The program: `args` as the system gives them, its own name first.
-#[must_use]
 pub fn main(args: Vec<OsString>, environment: impl Iterator<Item = (OsString, OsString)>) -> ExitCode {
     let environment =
         environment.filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect();

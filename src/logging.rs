@@ -36,7 +36,6 @@ pub enum Format {
 pub struct Settings {
     /// The least important level.
     pub level: Level,
-    /// The format.
     pub format: Format,
     /// Errors and news only.
     pub quiet: bool,
@@ -53,7 +52,6 @@ impl Default for Settings {
 /// Whether stderr is this stream, `DEVICE:INODE` as `$JOURNAL_STREAM` has it
 /// (systemd.exec(5)): a shell in between may have sent stderr elsewhere, and
 /// whatever it starts inherits the variable all the same.
-#[must_use]
 pub fn is_stderr(stream: &OsStr) -> bool {
     let found = stderr().as_fd().try_clone_to_owned().and_then(|fd| File::from(fd).metadata());
     found.is_ok_and(|found| stream == OsStr::new(&format!("{}:{}", found.dev(), found.ino())))

@@ -41,7 +41,7 @@ pub trait Cluster {
     /// connector.
     ///
     /// # Errors
-    /// When its status cannot be read: the call is not to be sent then, and this is what came of it.
+    /// When its status cannot be read: the call is not to be sent then, and this is its result.
     async fn status(&self, call: &Call) -> Result<Listing, Sent>;
 
     /// Whether Connect may be asked to restart all failed instances of a connector in one call (KIP-745). No answer means
@@ -52,7 +52,7 @@ pub trait Cluster {
     async fn restart(&self, call: &Call) -> Sent;
 }
 
-/// What came of a restart call.
+/// The result of a restart call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sent {
     /// An outcome for every instance of the call.

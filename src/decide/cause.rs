@@ -8,7 +8,6 @@ use super::text::{one_line, sanitize};
 /// outermost chain, else the first line that says anything; `None` for a trace
 /// of blanks. An indented `Caused by:` belongs to a `Suppressed:` exception
 /// (`Throwable.printStackTrace`), which is no cause.
-#[must_use]
 pub fn root_cause(trace: &str) -> Option<String> {
     let says = |line: &str| !sanitize(line).trim().is_empty();
     let line = trace

@@ -11,7 +11,6 @@ const SECRET_SCHEMES: [&str; 2] = ["basic ", "bearer "];
 
 /// The text with its secrets replaced by `***`: `password=...` and its kin,
 /// JAAS options, `//user:pass@` in a URL, `Basic ...` and `Bearer ...`.
-#[must_use]
 pub fn mask_secrets(text: &str) -> String {
     // ASCII lower case keeps every byte where it was, so positions agree.
     let lower = text.to_ascii_lowercase();

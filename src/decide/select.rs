@@ -13,14 +13,12 @@ pub struct Filter {
 
 impl Filter {
     /// A filter of these patterns; no include pattern includes everything.
-    #[must_use]
     pub fn new(include: &[String], exclude: &[String]) -> Self {
         let compile = |patterns: &[String]| patterns.iter().map(|pattern| WildMatch::new(pattern)).collect();
         Self { include: compile(include), exclude: compile(exclude) }
     }
 
     /// Whether guardian may restart this connector.
-    #[must_use]
     pub fn selects(&self, connector: &str) -> bool {
         let any = |patterns: &[WildMatch]| patterns.iter().any(|pattern| pattern.matches(connector));
         (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)

@@ -17,7 +17,6 @@ pub(super) const LONGEST: usize = 300;
 const LOOKED_AT: usize = 8 * LONGEST;
 
 /// A line as it may be shown: printable, without secrets, cut.
-#[must_use]
 pub fn one_line(line: &str) -> String {
     let line = sanitize(line);
     let line = cut(line.trim(), LOOKED_AT);
@@ -26,7 +25,6 @@ pub fn one_line(line: &str) -> String {
 
 /// The text without control characters and without the characters that turn or
 /// hide text on a terminal (bidirectional overrides, zero-width marks).
-#[must_use]
 pub fn sanitize(text: &str) -> Cow<'_, str> {
     if text.chars().any(moves_text) {
         Cow::Owned(text.chars().filter(|c| !moves_text(*c)).collect())
@@ -41,7 +39,6 @@ fn moves_text(c: char) -> bool {
 }
 
 /// The text, cut to `longest` characters with an ellipsis.
-#[must_use]
 pub fn cut(text: &str, longest: usize) -> String {
     if text.chars().count() <= longest {
         return text.to_owned();

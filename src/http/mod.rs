@@ -18,7 +18,7 @@ pub use tls::{Identity, TrustedCas};
 /// A worker that does not accept a connection within this time is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Through what requests go.
+/// The proxy for requests.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub enum Proxy {
     /// Straight to the server: proxy variables of a pod are a trap.
@@ -52,7 +52,6 @@ impl From<String> for Secret {
 
 impl Secret {
     /// The text itself, for the one place that sends it.
-    #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -64,7 +63,7 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// Who we are.
+/// The credentials that every request carries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Authorization {
     /// Nobody.
@@ -104,7 +103,6 @@ pub struct Settings {
     pub only_trusted: bool,
     /// The client's own certificate and key.
     pub identity: Option<Identity>,
-    /// Through what requests go.
     pub proxy: Proxy,
 }
 

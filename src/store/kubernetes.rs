@@ -34,9 +34,7 @@ const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
 /// A ConfigMap, and how to reach it.
 #[derive(Clone, Debug)]
 pub struct ConfigMap {
-    /// Its name.
     pub name: String,
-    /// Its namespace.
     pub namespace: String,
     /// As whom to reach it.
     pub account: ServiceAccount,
@@ -64,7 +62,7 @@ impl fmt::Display for ConfigMap {
     }
 }
 
-/// What came of replacing the object.
+/// The API server's word on a replacement.
 #[derive(Debug)]
 pub(super) enum Replaced {
     /// It was; this is the object now.
