@@ -1,7 +1,9 @@
 //! Clusters that behave unlike one worker of one version: statuses that lag behind the truth, slow starts, workers of
 //! different versions, a standalone worker.
 
-use crate::sim::{Connect, Failure, Profile};
+use std::time::Duration;
+
+use crate::sim::{Answer, Connect, Failure, Profile};
 use crate::support::{Guardian, actions, instance};
 
 const ALL_FAILED: &str = "orders?includeTasks&onlyFailed";
@@ -43,6 +45,16 @@ fn settle_keeps_a_restart_from_being_repeated_during_a_slow_start() {
     assert_eq!(runs(4, &slow(), "1m"), (settled.map(str::to_owned).to_vec(), Vec::new()));
     let (_, unfailed) = runs(2, &slow(), "0s");
     assert_eq!(unfailed, ["orders/0 was STARTING"], "without it the second run restarts what starts");
+}
+
+#[test]
+fn settle_counts_from_the_answer_to_the_restart() {
+    let connect = Connect::start(Profile::V3_9);
+    connect.connector("orders");
+    connect.fail_connector("orders", Failure::always());
+    connect.on_restart("orders").answers(Answer::normal().delayed(Duration::from_millis(2200)));
+    let expected = ["orders failed", "orders waiting"].map(str::to_owned).to_vec();
+    assert_eq!(runs(2, &connect, "2s"), (expected, Vec::new()));
 }
 
 #[test]
