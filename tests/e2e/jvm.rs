@@ -196,14 +196,14 @@ impl Jvm {
         let (pid, name) = (self.child.id().to_string(), self.name.clone());
         move || {
             // Not yet waited for, so the number is still its own.
-            let killed = Command::new("kill").args(["-9", &pid]).status();
+            let killed = Command::new("sh").args(["-c", &format!("kill -9 {pid}")]).status();
             assert!(killed.expect("run kill").success(), "kill -9 {name}");
         }
     }
 
     /// Ends it as its service manager would, and waits: a worker leaves its group and writes UNASSIGNED.
     pub fn stop(&mut self) {
-        let asked = Command::new("kill").arg(self.child.id().to_string()).status();
+        let asked = Command::new("sh").args(["-c", &format!("kill {}", self.child.id())]).status();
         assert!(asked.expect("run kill").success(), "kill {}", self.name);
         let awaited = format!("{} to end after SIGTERM", self.name);
         let child = &mut self.child;

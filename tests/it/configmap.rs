@@ -631,7 +631,8 @@ fn a_token_that_was_renewed_is_read_by_the_next_run_of_a_loop() {
     assert_eq!(connect.restarts(), [""; 0]);
     api.account("token", &format!("{TOKEN}\n"));
     connect.wait_for("the restart", |connect| connect.restarts().len() == 1);
-    let stopped = std::process::Command::new("kill").arg(running.id().to_string()).status().unwrap();
+    let stopped =
+        std::process::Command::new("sh").args(["-c", &format!("kill {}", running.id())]).status().unwrap();
     assert!(stopped.success());
     let ended = Ended::of(running);
     assert!([0, 143].contains(&ended.code), "{ended:?}");
