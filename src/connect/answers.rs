@@ -188,45 +188,6 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_to_a_restart_has_its_meaning() {
-        let forwarding = "IO Error trying to forward REST request: ";
-        for (code, body, meaning) in [
-            (204, String::new(), "Taken"),
-            (200, String::new(), "Unknown"),
-            (202, String::new(), "Unknown"),
-            (302, String::new(), "Refused"),
-            (400, HTML.into(), "Unaddressable"),
-            (400, json("bad"), "Refused"),
-            (401, "User cannot access the resource.".into(), "Unauthorized"),
-            (403, HTML.into(), "Unauthorized"),
-            (404, json("Unknown connector: x"), "NotFound"),
-            (404, HTML.into(), "Refused"),
-            (405, json("HTTP 405 Method Not Allowed"), "Refused"),
-            (409, json("Cannot complete request momentarily due to stale configuration"), "NotNow"),
-            (429, String::new(), "NotNow"),
-            (500, json("Failed to start connector: x"), "FailedAgain"),
-            (500, json("Failed to start task: x-0"), "FailedAgain"),
-            (500, json("Failed to transition connector x to state STARTED"), "FailedAgain"),
-            (500, json("Request cannot be completed because a rebalance is expected"), "NotNow"),
-            (500, json(&format!("{forwarding}java.net.ConnectException: Connection refused")), "NotNow"),
-            (500, json("java.net.ConnectException: Connection refused (vault:8200)"), "Unknown"),
-            (500, json(&format!("{forwarding}Cannot complete request momentarily due to")), "NotNow"),
-            (500, json(&format!("{forwarding}Failed to start task: x-0")), "FailedAgain"),
-            (500, json(&format!("{forwarding}Idle timeout expired: 30000/30000 ms")), "Unknown"),
-            (500, json(&format!("{forwarding}Unrecognized field \\\"version\\\"")), "Unknown"),
-            (500, json("Request timed out. The worker is currently starting the connector"), "Unknown"),
-            (500, r#"{"error_code":500,"message":null}"#.into(), "Unknown"),
-            (500, HTML.into(), "Unknown"),
-            (502, HTML.into(), "Unknown"),
-            (503, json("This worker is still starting up"), "NotNow"),
-            (503, HTML.into(), "Unknown"),
-        ] {
-            let found = format!("{:?}", outcome(StatusCode::from_u16(code).unwrap(), &body));
-            assert!(found.starts_with(meaning), "{code} {body} is {found}, not {meaning}");
-        }
-    }
-
-    #[test]
     fn what_a_body_says_is_one_line_without_secrets() {
         assert_eq!(message_suffix(&json("password=x\\nmore")), ": password=***");
         assert_eq!(message_suffix(HTML), "");

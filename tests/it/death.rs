@@ -522,19 +522,35 @@ fn trace(guardian: &Guardian, folder: &Path, arguments: &[&str]) -> Vec<Line> {
     Ended::of(strace(&options, &guardian.command(arguments)).spawn().expect("strace starts")).exits(0);
     let text = fs::read_to_string(&file).expect("a trace");
     fs::remove_file(&file).expect("it was there");
-    let line = |line: &str| {
-        let (call, rest) = line.split_once(char::is_whitespace)?.1.trim_start().split_once('(')?;
+    // A call during which another thread made one is in two parts: `openat(... <unfinished ...>`, `<... openat resumed>`.
+    let mut calls: Vec<String> = Vec::new();
+    let mut unfinished: BTreeMap<&str, usize> = BTreeMap::new();
+    for (thread, call) in text.lines().filter_map(|line| line.split_once(char::is_whitespace)) {
+        let call = call.trim_start();
+        if let Some((_, rest)) = call.strip_prefix("<... ").and_then(|call| call.split_once(" resumed>")) {
+            if let Some(begun) = unfinished.remove(thread) {
+                calls[begun].push_str(rest);
+            }
+            continue;
+        }
+        if call.ends_with(" <unfinished ...>") {
+            unfinished.insert(thread, calls.len());
+        }
+        calls.push(call.trim_end_matches(" <unfinished ...>").to_owned());
+    }
+    let line = |call: &String| {
+        let (call, rest) = call.split_once('(')?;
         let (arguments, result) = rest.rsplit_once(" = ").unwrap_or((rest, ""));
         let arguments = arguments.trim_end().trim_end_matches(')').to_owned();
         let result = result.split(' ').next().unwrap_or_default().to_owned();
-        // What is not a call: `<... read resumed>`, `+++ exited with 0 +++`; execve came before there was a guardian.
+        // `+++ exited with 0 +++` is no call, and execve came before there was a guardian.
         (call.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && call != "execve").then(|| Line {
             call: call.to_owned(),
             arguments,
             result,
         })
     };
-    text.lines().filter_map(line).collect()
+    calls.iter().filter_map(line).collect()
 }
 
 /// `command` under strace; fails with the remedy where that cannot be had.
