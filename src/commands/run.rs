@@ -225,7 +225,7 @@ fn log_causes(plan: &Plan, ledger: &Ledger, policy: &Policy) {
     for line in plan.due() {
         let attempt = ledger.attempts(&line.id).saturating_add(1);
         let of = policy.limit().map_or_else(String::new, |limit| format!(" of {limit}"));
-        let cause = line.cause.as_deref().unwrap_or("no trace");
+        let cause = line.cause.as_ref().map_or("no trace", |cause| &cause.text);
         let state = line.state.as_ref().map_or("absent", State::as_str);
         tracing::info!("{} is {state} and due for attempt {attempt}{of}: {cause}", line.id);
     }

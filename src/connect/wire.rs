@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::decide::cause::root_cause;
+use crate::decide::cause::Cause;
 use crate::decide::ledger::Ledger;
 use crate::decide::listing::{Listing, Sighting};
 use crate::decide::model::{Counts, InstanceId, State};
@@ -26,8 +26,8 @@ pub struct Known(Arc<KnownOf>);
 struct KnownOf {
     /// Every instance of these connectors is kept, not only what is unwell.
     connectors: BTreeSet<Arc<str>>,
-    /// Causes, which need not be held twice.
-    texts: HashSet<Arc<str>>,
+    /// Need not be held twice.
+    causes: HashSet<Arc<Cause>>,
 }
 
 impl Known {
@@ -35,7 +35,7 @@ impl Known {
     pub fn of(ledger: &Ledger) -> Self {
         let connectors = ledger.records.iter().map(|record| Arc::clone(&record.id.connector)).collect();
         let causes = ledger.records.iter().filter_map(|record| record.episode.as_ref()?.cause.clone());
-        Self(Arc::new(KnownOf { connectors, texts: causes.collect() }))
+        Self(Arc::new(KnownOf { connectors, causes: causes.collect() }))
     }
 
     /// These connectors, and no texts.
@@ -82,7 +82,7 @@ pub fn read_document(reader: impl Read, known: &Known) -> serde_json::Result<Doc
 /// When the document is not JSON, or ends too soon.
 pub fn read_status(reader: impl Read, name: &str, known: &Known) -> serde_json::Result<Listing> {
     let mut collector = Collector::new(known);
-    let status = read(reader, StatusSeed { keep: known.has(name), texts: &mut collector.texts })?;
+    let status = read(reader, StatusSeed { keep: known.has(name), shared: &mut collector.shared })?;
     collector.add(name, status);
     Ok(collector.finish())
 }
@@ -95,19 +95,25 @@ fn read<'de, R: Read, S: DeserializeSeed<'de>>(reader: R, seed: S) -> serde_json
     Ok(value)
 }
 
+/// What many instances share is held once.
+struct Shared<'a> {
+    causes: Interner<'a, Cause>,
+    workers: Interner<'a, str>,
+}
+
 /// Gathers the statuses of connectors into a listing.
 struct Collector<'a> {
     known: &'a Known,
     listing: Listing,
     sightings: Vec<Sighting>,
     /// In an outage thousands of tasks share one cause: it is kept once.
-    texts: Interner<'a>,
+    shared: Shared<'a>,
 }
 
 impl<'a> Collector<'a> {
     fn new(known: &'a Known) -> Self {
-        let texts = Interner::knowing(&known.0.texts);
-        Self { known, listing: Listing::default(), sightings: Vec::new(), texts }
+        let shared = Shared { causes: Interner::knowing(&known.0.causes), workers: Interner::default() };
+        Self { known, listing: Listing::default(), sightings: Vec::new(), shared }
     }
 
     fn finish(self) -> Listing {
@@ -152,7 +158,7 @@ struct Status {
 
 struct Part {
     state: State,
-    cause: Option<Arc<str>>,
+    cause: Option<Arc<Cause>>,
     worker: Option<Arc<str>>,
 }
 
@@ -222,7 +228,7 @@ impl<'de> Visitor<'de> for DocumentSeed<'_, '_> {
         let (mut entries, mut statuses) = (0_u64, 0_u64);
         while let Some(name) = map.next_key::<String>()? {
             let keep = self.0.known.has(&name);
-            let entry = map.next_value_seed(EntrySeed { keep, texts: &mut self.0.texts })?;
+            let entry = map.next_value_seed(EntrySeed { keep, shared: &mut self.0.shared })?;
             entries = entries.saturating_add(1);
             statuses = statuses.saturating_add(u64::from(entry.is_some()));
             self.0.add(&name, entry.unwrap_or(Err("it has no status")));
@@ -243,7 +249,7 @@ impl<'de> Visitor<'de> for DocumentSeed<'_, '_> {
 /// when it has none.
 struct EntrySeed<'a, 'r> {
     keep: bool,
-    texts: &'a mut Interner<'r>,
+    shared: &'a mut Shared<'r>,
 }
 
 type Understood = Result<Status, &'static str>;
@@ -259,7 +265,7 @@ impl<'de> Visitor<'de> for EntrySeed<'_, '_> {
         let mut status = None;
         while let Some(key) = map.next_key::<String>()? {
             if key == "status" {
-                let seed = StatusSeed { keep: self.keep, texts: self.texts };
+                let seed = StatusSeed { keep: self.keep, shared: self.shared };
                 status = Some(map.next_value_seed(seed)?);
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -273,7 +279,7 @@ impl<'de> Visitor<'de> for EntrySeed<'_, '_> {
 /// A connector's status: its own part and its tasks.
 struct StatusSeed<'a, 'r> {
     keep: bool,
-    texts: &'a mut Interner<'r>,
+    shared: &'a mut Shared<'r>,
 }
 
 seed!(StatusSeed<'_, '_> -> Understood);
@@ -289,12 +295,12 @@ impl<'de> Visitor<'de> for StatusSeed<'_, '_> {
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "connector" => {
-                    let seed = PartSeed { keep: self.keep, texts: self.texts };
+                    let seed = PartSeed { keep: self.keep, shared: self.shared };
                     let (_, part) = map.next_value_seed(seed)?;
                     connector = part.ok_or("it has no connector state");
                 }
                 "tasks" => {
-                    tasks = map.next_value_seed(TasksSeed { keep: self.keep, texts: self.texts })?;
+                    tasks = map.next_value_seed(TasksSeed { keep: self.keep, shared: self.shared })?;
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -309,7 +315,7 @@ impl<'de> Visitor<'de> for StatusSeed<'_, '_> {
 /// The tasks: all are counted, those that are well are kept only on demand.
 struct TasksSeed<'a, 'r> {
     keep: bool,
-    texts: &'a mut Interner<'r>,
+    shared: &'a mut Shared<'r>,
 }
 
 type Tasks = Result<(Counts, Vec<(u32, Part)>), &'static str>;
@@ -326,8 +332,8 @@ impl<'de> Visitor<'de> for TasksSeed<'_, '_> {
         let mut kept = Vec::new();
         let mut ids = Vec::new();
         let mut problem = None;
-        let (keep, texts) = (self.keep, self.texts);
-        while let Some((id, part)) = seq.next_element_seed(PartSeed { keep, texts: &mut *texts })? {
+        let (keep, shared) = (self.keep, self.shared);
+        while let Some((id, part)) = seq.next_element_seed(PartSeed { keep, shared: &mut *shared })? {
             let (Some(id), Some(part)) = (id, part) else {
                 problem = Some("a task has no number or no state");
                 continue;
@@ -350,7 +356,7 @@ impl<'de> Visitor<'de> for TasksSeed<'_, '_> {
 /// The status of one instance: its number if it is a task, and the rest.
 struct PartSeed<'a, 'r> {
     keep: bool,
-    texts: &'a mut Interner<'r>,
+    shared: &'a mut Shared<'r>,
 }
 
 type NumberedPart = (Option<u32>, Option<Part>);
@@ -363,15 +369,16 @@ impl<'de> Visitor<'de> for PartSeed<'_, '_> {
         anything(f)
     }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<NumberedPart, A::Error> {
-        let Self { keep, texts } = self;
+        let Self { keep, shared } = self;
         let (mut id, mut state, mut cause, mut worker) = (None, None, None, None);
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
                 "id" => id = map.next_value_seed(NumberSeed)?,
                 "state" => state = map.next_value_seed(TextSeed(State::parse))?,
-                "trace" => cause = map.next_value_seed(TextSeed(root_cause))?.flatten(),
+                "trace" => cause = map.next_value_seed(TextSeed(Cause::of))?.flatten(),
                 "worker_id" => {
-                    worker = map.next_value_seed(TextSeed(|text: &str| texts.get(&sanitize(text))))?;
+                    worker =
+                        map.next_value_seed(TextSeed(|text: &str| shared.workers.share(&*sanitize(text))))?;
                 }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -379,7 +386,7 @@ impl<'de> Visitor<'de> for PartSeed<'_, '_> {
             }
         }
         let part = state.map(|state| {
-            let cause = cause.filter(|_| keep || state.is_unwell()).map(|text| texts.get(&text));
+            let cause = cause.filter(|_| keep || state.is_unwell()).map(|cause| shared.causes.share(cause));
             Part { state, cause, worker }
         });
         Ok((id, part))

@@ -1,77 +1,376 @@
-//! From a Java stack trace to the one line that says why. The trace vanishes
-//! from Connect as soon as the instance restarts, so this line is all that is
-//! kept. How a line is made fit to be shown is not decided here.
+//! From a Java stack trace to the one line that says why, and to the key by which failures are grouped. The trace vanishes
+//! from Connect as soon as the instance restarts, so this is all that is kept of it. What a line means for a person is
+//! decided in `advice`, how it is made fit to be shown in `text` and `secrets`.
+//!
+//! Of the outer chain (`Throwable.printStackTrace`; an indented `Caused by:` belongs to a suppressed exception) the
+//! innermost exception that says something is shown. One pass over the trace finds it, and only the innermost
+//! [`REMEMBERED`] exceptions are looked at, as slices: memory does not grow with the trace.
 
-use super::text::{one_line, sanitize};
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
 
-/// The root cause of a Java stack trace: the last `Caused by:` line of the
-/// outermost chain, else the first line that says anything; `None` for a trace
-/// of blanks. An indented `Caused by:` belongs to a `Suppressed:` exception
-/// (`Throwable.printStackTrace`), which is no cause.
-pub fn root_cause(trace: &str) -> Option<String> {
-    let says = |line: &str| !sanitize(line).trim().is_empty();
-    let line = trace
-        .lines()
-        .filter_map(|line| line.strip_prefix("Caused by: "))
-        .rfind(|rest| says(rest))
-        .or_else(|| trace.lines().find(|line| says(line)))?;
-    Some(one_line(line))
+use super::advice::{self, Advice};
+use super::text;
+
+/// So many of the innermost exceptions are looked at. Real chains have up to eight.
+const REMEMBERED: usize = 32;
+/// So much of a message's head, and of its end, is looked at: an exception may quote a whole record.
+const LOOKED_AT: usize = 16 * 1024;
+
+/// What wrappers say that says nothing of the failure: the beginning of a message.
+const WRAPPERS: [&str; 20] = [
+    "Exiting WorkerSinkTask due to unrecoverable exception",
+    "Exiting WorkerSourceTask due to unrecoverable exception",
+    "Unrecoverable exception from producer send callback",
+    "Unrecoverable exception trying to send",
+    "Tolerance exceeded in error handler",
+    "Failed to process a sink record",
+    "JDBC sink connector failure",
+    "An exception occurred in the change event producer. This connector will be stopped",
+    "Task threw an uncaught and unrecoverable exception",
+    "Task is being killed and will not recover until manually restarted",
+    "Error while processing event",
+    "Error configuring an instance of",
+    "Failed to start task",
+    "Failed to start connector",
+    "Failed to construct kafka",
+    "Converting byte[] to Kafka Connect data failed due to serialization error",
+    "Error in transforming",
+    "Exception thrown while calling task.commit",
+    "Exception thrown in",
+    "Unexpected exception in",
+];
+
+/// Why an instance failed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Cause {
+    /// One line, at most 300 characters, without secrets and control characters.
+    pub text: Arc<str>,
+    pub key: Key,
+    pub advice: Advice,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::decide::text::LONGEST;
-    use proptest::prelude::*;
+/// What failures of one cause have in common: a hash of the cause without what differs from task to task. The text that
+/// made it is not kept, since it may hold a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub u32);
 
-    const TRACE: &str = "org.apache.kafka.connect.errors.ConnectException: Exiting WorkerSinkTask\n\
-        \tat org.apache.kafka.connect.runtime.WorkerSinkTask.deliverMessages(WorkerSinkTask.java:624)\n\
-        Caused by: java.sql.SQLException: could not write\n\tat Writer.java:1\n\t... 10 more\n\
-        \tSuppressed: java.io.IOException: close failed\n\tCaused by: java.io.EOFException: suppressed\n\
-        Caused by: java.net.ConnectException: Connection refused (db1:5432)\n\t... 24 more\n";
-
-    #[test]
-    fn the_root_cause_is_the_last_cause_of_the_outer_chain() {
-        assert_eq!(root_cause(TRACE).unwrap(), "java.net.ConnectException: Connection refused (db1:5432)");
+/// Eight hexadecimal digits.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
     }
+}
 
-    #[test]
-    fn a_trace_without_causes_gives_its_first_line() {
-        assert_eq!(
-            root_cause("java.lang.RuntimeException\n\tat a.b(C.java:1)").unwrap(),
-            "java.lang.RuntimeException"
-        );
-        assert_eq!(root_cause("\n\r\n  x\n").unwrap(), "x");
-        assert_eq!(root_cause(" \n\t\n"), None);
-        assert_eq!(root_cause(" \u{2}\n\u{200b} \n"), None, "what cannot be printed says nothing");
-        assert_eq!(root_cause("first\nCaused by: \u{7}\n").unwrap(), "first");
-        assert_eq!(root_cause("first\nCaused by: \n").unwrap(), "first");
+impl Cause {
+    /// The cause in this trace; `None` for a trace of blanks.
+    pub fn of(trace: &str) -> Option<Self> {
+        let chain = chain(trace);
+        let line = tell(&chain)?;
+        let text = text::one_line(&line);
+        let classes: Vec<&str> = chain.iter().map(|thrown| thrown.class).collect();
+        (!text.is_empty()).then(|| Self {
+            text: text.into(),
+            key: Key(fnv_1a(&normalized(&line))),
+            advice: advice::of(&line, &classes),
+        })
     }
+}
 
-    #[test]
-    fn a_cause_is_one_short_line_without_control_characters() {
-        let cause = root_cause(&format!("a\u{1b}]0;title\u{7}b\u{202e}c {}", "x".repeat(400))).unwrap();
-        assert!(cause.starts_with("a]0;titlebc x"), "{cause}");
-        assert_eq!(cause.chars().count(), 300);
+impl Cause {
+    /// A cause of which only the line that was shown is left.
+    pub fn remembered(line: &str) -> Self {
+        Self { text: line.into(), key: Key(fnv_1a(&normalized(line))), advice: advice::of(line, &[]) }
     }
+}
 
-    #[test]
-    fn a_message_that_quotes_a_whole_record_takes_no_time() {
-        // Each of these took more than a minute.
-        for piece in ["password=a ", "password", "//a:b@ ", "Bearer abcdefgh ", "\"secret\": \""] {
-            let cause = root_cause(&piece.repeat(1_000_000 / piece.len())).unwrap();
-            assert!(cause.chars().count() <= LONGEST && !cause.contains("b@"), "{cause}");
+/// One exception of the outer chain, as slices of the trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Thrown<'a> {
+    class: &'a str,
+    /// All its lines.
+    message: &'a str,
+    /// `io.example.Writer.write(Writer.java:77)`.
+    frame: Option<&'a str>,
+}
+
+/// The exceptions of the outer chain, outermost first; of a long chain its innermost.
+fn chain(trace: &str) -> VecDeque<Thrown<'_>> {
+    let mut chain = VecDeque::new();
+    let mut begun: Option<(usize, usize)> = None;
+    let mut frame = None;
+    let mut at = 0_usize;
+    // Whether the line belongs to the message of the exception that has begun.
+    let mut in_message = false;
+    for line in trace.split_inclusive('\n') {
+        let (start, end) = (at, at.saturating_add(line.len()));
+        at = end;
+        if let Some(rest) = line.strip_prefix("Caused by: ") {
+            push(&mut chain, trace, begun, frame.take());
+            begun = Some((end.saturating_sub(rest.len()), end));
+            in_message = true;
+        } else if line.starts_with("\tat ") || line.starts_with("\t... ") || line.starts_with("\tSuppressed:")
+        {
+            in_message = false;
+            if let Some(called) = line.strip_prefix("\tat ")
+                && frame.is_none()
+                && begun.is_some()
+            {
+                frame = Some(called.trim());
+            }
+        } else if begun.is_none() && !line.trim().is_empty() {
+            begun = Some((start, end));
+            in_message = true;
+        } else if in_message {
+            begun = begun.map(|(start, _)| (start, end));
         }
-        let hidden = root_cause(&format!("x password={}", "hunter2".repeat(1_000_000))).unwrap();
-        assert_eq!(hidden, "x password=***");
     }
+    push(&mut chain, trace, begun, frame);
+    chain
+}
 
-    proptest! {
-        #[test]
-        fn any_text_gives_one_clean_short_line(text in "(password|//|:|=|\"|@|[a-zé\u{130} ]|\\\\|basic |\\PC){0,40}") {
-            let cause = root_cause(&text).unwrap_or_default();
-            prop_assert!(cause.chars().count() <= LONGEST);
-            prop_assert!(!cause.contains(char::is_control));
+fn push<'a>(
+    chain: &mut VecDeque<Thrown<'a>>,
+    trace: &'a str,
+    begun: Option<(usize, usize)>,
+    frame: Option<&'a str>,
+) {
+    let Some((start, end)) = begun else { return };
+    if chain.len() >= REMEMBERED {
+        chain.pop_front();
+    }
+    chain.push_back(Thrown::new(slice(trace, start, end), frame));
+}
+
+fn slice(text: &str, start: usize, end: usize) -> &str {
+    text.get(start..end).unwrap_or_default()
+}
+
+impl<'a> Thrown<'a> {
+    fn new(text: &'a str, frame: Option<&'a str>) -> Self {
+        let text = text.trim();
+        let end = text.find([':', '\n']).unwrap_or(text.len());
+        let (class, rest) = text.split_at_checked(end).unwrap_or((text, ""));
+        if is_class(class.trim()) {
+            let message = rest.strip_prefix(':').unwrap_or(rest).trim();
+            Self { class: class.trim(), message, frame }
+        } else {
+            Self { class: "", message: text, frame }
         }
     }
+
+    /// The message on one line; of one that only announces others (`Exception chain:`) the last that it announces.
+    fn line(&self) -> String {
+        let mut lines = self.message.lines().map(str::trim).filter(|line| !line.is_empty());
+        let Some(first) = lines.next() else { return String::new() };
+        if !first.ends_with(':') {
+            return joined(self.message);
+        }
+        let begins_with_class = |line: &&str| {
+            line.split_once(':').is_some_and(|(class, _)| is_class(class) && class.contains('.'))
+        };
+        let announced = lines.clone().filter(begins_with_class).next_back().or_else(|| lines.next());
+        looked_at(announced.unwrap_or(first))
+    }
+
+    /// Nothing of its own: empty, `null`, a class name, or what the one below says anyway.
+    fn says_nothing(&self, below: Option<&Self>) -> bool {
+        let message = self.message;
+        let repeats = below.is_some_and(|below| {
+            let rest = message.strip_suffix(below.message).unwrap_or(message);
+            !below.message.is_empty()
+                && (rest.is_empty() || rest.trim_end().trim_end_matches(':') == below.class)
+        });
+        message.is_empty()
+            || message == "null"
+            || repeats
+            || (is_class(message) && message.contains('.'))
+            || below.is_some_and(|below| message == below.class)
+    }
+
+    fn is_wrapper(&self) -> bool {
+        WRAPPERS.iter().any(|wrapper| self.message.starts_with(wrapper))
+    }
+}
+
+/// The lines of a text on one line.
+fn joined(text: &str) -> String {
+    looked_at(text).lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// `org.example.SomeException`, `SomeException`, `a.b.C$D`.
+fn is_class(text: &str) -> bool {
+    let last = text.rsplit(['.', '$']).next().unwrap_or_default();
+    !text.is_empty()
+        && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '$' | '_'))
+        && text.starts_with(char::is_alphabetic)
+        && last.starts_with(|c: char| c.is_uppercase() || c.is_ascii_digit())
+}
+
+/// The head and the end of a text that may be very long.
+fn looked_at(text: &str) -> String {
+    if text.len() <= LOOKED_AT.saturating_mul(2) {
+        return text.to_owned();
+    }
+    let head = text.floor_char_boundary(LOOKED_AT);
+    let tail = text.ceil_char_boundary(text.len().saturating_sub(LOOKED_AT));
+    format!("{} … {}", slice(text, 0, head), slice(text, tail, text.len()))
+}
+
+/// What the chain says: unmasked and uncut.
+fn tell(chain: &VecDeque<Thrown<'_>>) -> Option<String> {
+    let chain: Vec<&Thrown<'_>> = chain.iter().collect();
+    let innermost = *chain.last()?;
+    let says = |at: usize| {
+        let thrown = chain.get(at)?;
+        let below = at.checked_add(1).and_then(|below| chain.get(below)).copied();
+        (!thrown.says_nothing(below) && !thrown.is_wrapper()).then_some(*thrown)
+    };
+    let Some(found) = (0..chain.len()).rev().find(|at| says(*at).is_some()) else {
+        return Some(bare(&chain, innermost));
+    };
+    let found_thrown = chain.get(found)?;
+    let line = found_thrown.line();
+    if found_thrown != &innermost {
+        // What it stands for, by its innermost class.
+        let behind = short(innermost.class);
+        return Some(if behind.is_empty() || line.contains(behind) {
+            named(found_thrown.class, &line)
+        } else {
+            format!("{} ({behind})", named(found_thrown.class, &line))
+        });
+    }
+    if names_something(&line) {
+        return Some(named(found_thrown.class, &line));
+    }
+    // It says too little: `Connection refused`, of what?
+    let outer = || (0..found).rev().filter_map(says);
+    let more = outer().find(|thrown| names_something(&thrown.line())).or_else(|| outer().next());
+    Some(match more {
+        Some(more) if !more.line().contains(&line) => {
+            format!("{} ({})", named(more.class, &more.line()), named(short(found_thrown.class), &line))
+        }
+        Some(more) => named(more.class, &more.line()),
+        None => named(found_thrown.class, &line),
+    })
+}
+
+/// Nobody says anything: the innermost class and where it was thrown, or the outermost words that there are.
+fn bare(chain: &[&Thrown<'_>], innermost: &Thrown<'_>) -> String {
+    match (innermost.class, innermost.frame.map(short_frame)) {
+        ("", _) => {
+            chain.iter().map(|thrown| named(thrown.class, &thrown.line())).next_back().unwrap_or_default()
+        }
+        (class, Some(frame)) if innermost.message.is_empty() || innermost.message == "null" => {
+            format!("{class} at {frame}")
+        }
+        (class, _) => named(class, &innermost.line()),
+    }
+}
+
+fn named(class: &str, message: &str) -> String {
+    match (class, message) {
+        ("", message) => message.to_owned(),
+        (class, "") => class.to_owned(),
+        (class, message) => format!("{class}: {message}"),
+    }
+}
+
+/// `java.net.ConnectException` is `ConnectException`.
+fn short(class: &str) -> &str {
+    class.rsplit('.').next().unwrap_or(class)
+}
+
+/// `java.base/io.example.Writer.write(Writer.java:77)` is `Writer.write(Writer.java:77)`.
+fn short_frame(frame: &str) -> &str {
+    let called = frame.find('(').unwrap_or(frame.len());
+    let dots = slice(frame, 0, called).rmatch_indices('.').map(|(at, _)| at);
+    dots.skip(1).next().map_or(frame, |at| slice(frame, at.saturating_add(1), frame.len()))
+}
+
+/// Whether a message names something of its own: a host, a number, a path or a quoted word.
+fn names_something(message: &str) -> bool {
+    let path_or_host = |word: &str| {
+        let word = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '/');
+        word.len() > 2 && (word.starts_with('/') || word.trim_end_matches('.').contains(['.', '/', '_', '@']))
+    };
+    message.contains(|c: char| c.is_ascii_digit() || matches!(c, '"' | '`' | '[' | '<'))
+        || message.match_indices('\'').any(|(at, _)| {
+            // Not an apostrophe: what stands before it is no letter.
+            !slice(message, 0, at).ends_with(char::is_alphanumeric)
+        })
+        || message.split_whitespace().any(path_or_host)
+}
+
+/// The cause without what differs from task to task. Host names stay: two databases are two groups.
+fn normalized(line: &str) -> String {
+    let mut kept = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(c) = rest.chars().next() {
+        if matches!(c, '"' | '\'' | '`')
+            && let Some(quoted) =
+                rest.get(1..).and_then(|inside| inside.split_once(c)).map(|(quoted, _)| quoted)
+            && !quoted.contains('\n')
+            && (c != '\'' || !kept.ends_with(char::is_alphanumeric))
+        {
+            kept.push(c);
+            kept.push_str(if quoted.contains(|c: char| c.is_ascii_digit()) { "*" } else { quoted });
+            kept.push(c);
+            rest = rest.get(quoted.len().saturating_add(2)..).unwrap_or_default();
+        } else if c.is_alphanumeric() {
+            let end = rest.find(|c: char| !is_of_a_word(c)).unwrap_or(rest.len());
+            let (word, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            kept.push_str(&normalized_word(word, after));
+            rest = after;
+        } else {
+            kept.push(c);
+            rest = rest.get(c.len_utf8()..).unwrap_or_default();
+        }
+    }
+    kept
+}
+
+fn is_of_a_word(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '+')
+}
+
+fn normalized_word(word: &str, after: &str) -> String {
+    let has_digit = word.contains(|c: char| c.is_ascii_digit());
+    let has_letter = word.contains(char::is_alphabetic);
+    if !has_digit {
+        return word.to_owned();
+    }
+    let port = after.strip_prefix(':').is_some_and(|port| port.starts_with(|c: char| c.is_ascii_digit()));
+    let last = word.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let domain = word.contains('.') && last.len() >= 2 && last.chars().all(char::is_alphabetic);
+    let hexadecimal = |text: &str| text.len() >= 8 && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    let base64 = word.len() >= 8
+        && word.contains(|c: char| c.is_ascii_uppercase())
+        && word.contains(|c: char| c.is_ascii_lowercase())
+        && !word.contains(['.', '_']);
+    if hexadecimal(word) || base64 && !port {
+        return "*".to_owned();
+    }
+    if has_letter && (domain || port) {
+        return word.to_owned();
+    }
+    let mut kept = String::with_capacity(word.len());
+    for c in word.chars() {
+        if !c.is_ascii_digit() {
+            kept.push(c);
+        } else if !kept.ends_with('#') {
+            kept.push('#');
+        }
+    }
+    kept
+}
+
+/// FNV-1a of 64 bits, folded to 32: the same on every machine and in every version (`DefaultHasher` is not).
+fn fnv_1a(text: &str) -> u32 {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let [a, b, c, d, e, f, g, h] = hash.to_be_bytes();
+    u32::from_be_bytes([a ^ e, b ^ f, c ^ g, d ^ h])
 }

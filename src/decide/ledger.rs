@@ -3,7 +3,6 @@
 //! how they are refunded. It must not decide what to restart (`plan`).
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use super::listing::{Listing, Sighting};
 use super::model::{InstanceId, State};
@@ -191,13 +190,15 @@ impl Record {
     fn see_failed(&mut self, seen: &Sighting, run: u64, now: Timestamp) {
         let episode = self.episode.get_or_insert_with(|| Episode::starting(run, now));
         episode.healthy = None;
-        let update = |remembered: &mut Option<Arc<str>>, seen: &Option<Arc<str>>| {
-            if seen.is_some() {
-                remembered.clone_from(seen);
-            }
-        };
-        update(&mut episode.cause, &seen.cause);
-        update(&mut episode.worker, &seen.worker);
+        if seen.cause.is_some() {
+            episode.cause.clone_from(&seen.cause);
+        }
+        if episode.first_cause.is_none() {
+            episode.first_cause.clone_from(&seen.cause);
+        }
+        if seen.worker.is_some() {
+            episode.worker.clone_from(&seen.worker);
+        }
     }
 
     /// A clock that was set back must not prolong a wait: what lies in the future happened now.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::cause::Cause;
 use super::model::{Counts, InstanceId, State};
 use super::table::{ByInstance, OfInstance};
 use super::text::sanitize;
@@ -15,7 +16,7 @@ pub struct Sighting {
     /// Its connector is `PAUSED` or `STOPPED`, so that all of it is left alone.
     pub paused_or_stopped: bool,
     /// The root cause out of the trace, if there was a trace.
-    pub cause: Option<Arc<str>>,
+    pub cause: Option<Arc<Cause>>,
     /// The worker that wrote the status (`host:port`); it may be dead.
     pub worker: Option<Arc<str>>,
 }

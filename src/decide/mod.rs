@@ -5,6 +5,7 @@
 //! no other folder of this program; `tests/it/tidy.rs` holds it to that.
 
 pub mod action;
+pub mod advice;
 pub mod calls;
 pub mod cause;
 pub mod event;

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::action::Action;
+use super::cause::Cause;
 use super::event::Event;
 use super::ledger::Ledger;
 use super::listing::{Listing, Sighting};
@@ -38,7 +39,7 @@ pub struct Line {
     /// What is done about it.
     pub action: Action,
     /// The cause of its failure.
-    pub cause: Option<Arc<str>>,
+    pub cause: Option<Arc<Cause>>,
     /// The worker that reported its state.
     pub worker: Option<Arc<str>>,
     /// Why it could not be done.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::cause::Cause;
 use super::model::InstanceId;
 use super::table::OfInstance;
 use super::time::Timestamp;
@@ -34,8 +35,10 @@ pub struct Episode {
     pub not_found: bool,
     /// It was reported as given up.
     pub gave_up: bool,
+    /// The first cause of the episode; the last one may say less.
+    pub first_cause: Option<Arc<Cause>>,
     /// The cause of its latest failure.
-    pub cause: Option<Arc<str>>,
+    pub cause: Option<Arc<Cause>>,
     /// The worker on which it failed.
     pub worker: Option<Arc<str>>,
 }
@@ -86,6 +89,7 @@ impl Episode {
             healthy: None,
             not_found: false,
             gave_up: false,
+            first_cause: None,
             cause: None,
             worker: None,
         }

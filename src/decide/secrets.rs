@@ -1,57 +1,151 @@
-//! Which parts of a text from outside are secrets, and the text without them.
-//! It only sees the text: what else is secret, its caller knows.
+//! Which parts of a text from outside are secrets, and the text without them. It only sees the text: what else is secret,
+//! its caller knows. One pass from left to right: at each place the tables say whether something secret begins there, so
+//! that the time grows with the text and not with its square.
 
-use std::cmp::Reverse;
-
-/// A key with one of these words in it has a secret behind its `=` or `:`.
-const SECRET_KEYS: [&str; 10] =
-    ["password", "passwd", "passphrase", "pwd", "secret", "token", "apikey", "api.key", "api_key", "api-key"];
+/// A name with one of these in it has a secret behind its `=` or `:`. Separators in names count as none:
+/// `access.key.id` is `accesskeyid`.
+const KEYS: [&str; 14] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "secret",
+    "token",
+    "apikey",
+    "accesskey",
+    "accountkey",
+    "privatekey",
+    "credential",
+    "userinfo",
+    "authorization",
+    "jaasconfig",
+];
+/// A name that ends with one of these parts has a secret behind its `=` or `:`.
+const LAST_PARTS: [&str; 4] = ["pass", "sig", "signature", "key"];
+/// `key` is the last part of many harmless names, so it counts only in these.
+const KEY_NAMES: [&str; 3] = ["shared_key", "encryption.key", "signing.key"];
 /// What follows these words, up to the next blank, is a secret (RFC 7235, 6750).
-const SECRET_SCHEMES: [&str; 2] = ["basic ", "bearer "];
+const SCHEMES: [&str; 4] = ["basic ", "bearer ", "apikey ", "digest "];
 
-/// The text with its secrets replaced by `***`: `password=...` and its kin,
-/// JAAS options, `//user:pass@` in a URL, `Basic ...` and `Bearer ...`.
+/// The text with its secrets replaced by `***`: `password=...` and its kin, JAAS options, `//user:pass@` in a URL,
+/// `Basic ...` and `Bearer ...`, JWTs, PEM blocks, AWS key ids.
 pub fn mask_secrets(text: &str) -> String {
     // ASCII lower case keeps every byte where it was, so positions agree.
     let lower = text.to_ascii_lowercase();
     let mut masked = String::with_capacity(text.len());
-    let mut rest = 0;
-    while let Some((start, end)) = next_secret(&lower, rest) {
-        masked.push_str(text.get(rest..start).unwrap_or_default());
-        masked.push_str("***");
-        rest = end;
+    let (mut rest, mut at) = (0, 0);
+    while at < text.len() {
+        let found = secret_at(text, &lower, at);
+        if let Some((start, end)) = found.secret {
+            masked.push_str(text.get(rest..start.max(rest)).unwrap_or_default());
+            masked.push_str("***");
+            rest = end;
+            at = end;
+        } else {
+            at = found.next;
+        }
     }
     masked.push_str(text.get(rest..).unwrap_or_default());
     masked
 }
 
-/// The next stretch of secret bytes at or after `from`.
-fn next_secret(lower: &str, from: usize) -> Option<(usize, usize)> {
-    let keyed = SECRET_KEYS.iter().filter_map(|key| after_key(lower, from, key));
-    let schemes = SECRET_SCHEMES.iter().filter_map(|scheme| after_scheme(lower, from, scheme));
-    let urls = url_password(lower, from);
-    // Of two that begin together the longer one, to be on the safe side.
-    keyed.chain(schemes).chain(urls).min_by_key(|(start, end)| (*start, Reverse(*end)))
+/// What was found at one place: a secret's bytes, or where to look next.
+struct Found {
+    secret: Option<(usize, usize)>,
+    next: usize,
 }
 
-/// `key=value`, `key: value`, `"key":"value"`, `secret.of.something = "value"`.
-fn after_key(lower: &str, from: usize, key: &str) -> Option<(usize, usize)> {
-    positions(lower, from, key).find_map(|found| {
-        let tail = lower.get(found..)?.strip_prefix(key)?.trim_start_matches(is_of_a_name);
-        let tail = tail.trim_start_matches(|c: char| matches!(c, '"' | '\'' | '\\') || c.is_whitespace());
-        let value = tail.strip_prefix(['=', ':'])?;
-        // "=> value", ":= value"; without the blank they may belong to the value.
-        let longer = value.trim_start_matches(['=', ':', '>']);
-        let value = if longer.starts_with(char::is_whitespace) { longer } else { value }.trim_start();
-        // "token: Bearer eyJ...": the secret is behind the scheme.
-        let mut secret = value;
-        while let Some(behind) = SECRET_SCHEMES.iter().find_map(|scheme| secret.strip_prefix(scheme)) {
-            secret = behind;
+/// Looks at the place `at`, which is a character's beginning.
+fn secret_at(text: &str, lower: &str, at: usize) -> Found {
+    let tail = lower.get(at..).unwrap_or_default();
+    let first = tail.chars().next().map_or(1, char::len_utf8);
+    let step = Found { secret: None, next: at.saturating_add(first) };
+    let found = |secret| Found { secret: Some(secret), next: at };
+    if tail.starts_with("-----begin ") {
+        return pem(lower, at).map_or(step, found);
+    }
+    if tail.starts_with("//") {
+        return url_password(lower, at).map_or(step, found);
+    }
+    if !tail.starts_with(is_of_a_name) {
+        return step;
+    }
+    // A whole name at once: what begins within it begins nothing else.
+    let word = tail.trim_start_matches(is_of_a_name);
+    let end = lower.len().saturating_sub(word.len());
+    let name = lower.get(at..end).unwrap_or_default();
+    let secret = token(text, at, end)
+        .or_else(|| is_secret_name(name).then(|| value_of(lower, at, end)).flatten())
+        .or_else(|| after_scheme(lower, at));
+    Found { secret, next: end }
+}
+
+/// Whether what stands behind this name is a secret.
+fn is_secret_name(name: &str) -> bool {
+    let plain: String = name.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+    let last = name.rsplit(['.', '_', '-']).next().unwrap_or_default();
+    KEYS.iter().any(|key| plain.contains(key))
+        || LAST_PARTS
+            .iter()
+            .any(|part| *part == last && (last != "key" || KEY_NAMES.iter().any(|it| name.ends_with(it))))
+}
+
+/// `key=value`, `key: value`, `"key":"value"`, `secret.of.something = "value"`; the name ends at `end`.
+fn value_of(lower: &str, at: usize, end: usize) -> Option<(usize, usize)> {
+    let tail = lower.get(end..)?;
+    let tail = tail.trim_start_matches(|c: char| matches!(c, '"' | '\'' | '\\') || c.is_whitespace());
+    let value = tail.strip_prefix(['=', ':'])?;
+    // "=> value", ":= value"; without the blank they may belong to the value.
+    let longer = value.trim_start_matches(['=', ':', '>']);
+    let value = if longer.starts_with(char::is_whitespace) { longer } else { value }.trim_start();
+    let name = lower.get(at..end)?;
+    if name.contains("authorization") {
+        return authorization(lower, value);
+    }
+    // "token: Bearer eyJ...": the secret is behind the scheme.
+    let mut secret = value;
+    while let Some(behind) = SCHEMES.iter().find_map(|scheme| secret.strip_prefix(scheme)) {
+        secret = behind;
+    }
+    let start = lower.len().checked_sub(value.strip_prefix(opening_quote(value))?.len())?;
+    let end = lower.len().checked_sub(behind_secret(secret).len())?;
+    span(lower, start, end.checked_sub(start)?)
+}
+
+/// `Authorization: SCHEME CREDENTIALS`, whatever the scheme (RFC 9110, 11.4); a single word is a secret itself.
+fn authorization(lower: &str, value: &str) -> Option<(usize, usize)> {
+    let open = value.trim_start_matches(['"', '\'', '[', '\\']);
+    let scheme = open.find(|c: char| !is_of_a_name(c)).unwrap_or(open.len());
+    let behind = open.get(scheme..)?;
+    let secret = if behind.starts_with(' ') { behind.trim_start() } else { open };
+    let length = secret
+        .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ']' | ','))
+        .unwrap_or(secret.len());
+    span(lower, lower.len().checked_sub(secret.len())?, length)
+}
+
+/// A word that is a secret by its looks: a JWT (RFC 7519), an AWS key id (`AKIA`, `ASIA` and 16 more).
+fn token(text: &str, at: usize, end: usize) -> Option<(usize, usize)> {
+    let word = text.get(at..end)?;
+    let jwt = word.starts_with("eyJ") && word.len() > 20 && word.matches('.').count() >= 2;
+    let aws = (word.starts_with("AKIA") || word.starts_with("ASIA"))
+        && word.len() == 20
+        && word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
+    (jwt || aws).then_some((at, end))
+}
+
+/// A PEM block, up to its end or the text's: a private key, or a certificate that nobody wants to read.
+fn pem(lower: &str, at: usize) -> Option<(usize, usize)> {
+    let tail = lower.get(at..)?;
+    let end = match tail.find("-----end ") {
+        None => lower.len(),
+        Some(found) => {
+            let behind = tail.get(found..)?.strip_prefix("-----end ")?;
+            let behind = behind.split_once("-----").map_or("", |(_, behind)| behind);
+            lower.len().checked_sub(behind.len())?
         }
-        let start = lower.len().checked_sub(value.strip_prefix(opening_quote(value))?.len())?;
-        let end = lower.len().checked_sub(behind_secret(secret).len())?;
-        span(lower, start, end.checked_sub(start)?)
-    })
+    };
+    Some((at, end))
 }
 
 /// What may stand behind a secret and not belong to it.
@@ -127,32 +221,24 @@ fn opening_quote(text: &str) -> &str {
 }
 
 /// `Basic dXNlcjpwYXNz`, `Bearer eyJ...`; shorter words behind it are prose.
-fn after_scheme(lower: &str, from: usize, scheme: &str) -> Option<(usize, usize)> {
-    positions(lower, from, scheme).find_map(|found| {
-        let start = found.checked_add(scheme.len())?;
-        let value = lower.get(start..)?;
-        let length = value.find([' ', ',', '"', '\'']).unwrap_or(value.len());
-        (length >= 8).then(|| span(lower, start, length))?
-    })
+fn after_scheme(lower: &str, at: usize) -> Option<(usize, usize)> {
+    let tail = lower.get(at..)?;
+    let value = SCHEMES.iter().find_map(|scheme| tail.strip_prefix(scheme))?;
+    let length = value.find([' ', ',', '"', '\'']).unwrap_or(value.len());
+    let start = lower.len().checked_sub(value.len())?;
+    (length >= 8).then(|| span(lower, start, length))?
 }
 
-/// The password in `scheme://user:password@host`.
-fn url_password(lower: &str, from: usize) -> Option<(usize, usize)> {
-    positions(lower, from, "//").find_map(|found| {
-        let start = found.checked_add(2)?;
-        let authority = lower.get(start..)?;
-        let authority =
-            authority.get(..authority.find(['/', ' ', '?', '#', '"', ',']).unwrap_or(authority.len()))?;
-        let at = authority.rfind('@')?;
-        let colon = authority.get(..at)?.find(':')?;
-        let start = start.checked_add(colon)?.checked_add(1)?;
-        span(lower, start, at.checked_sub(colon)?.checked_sub(1)?)
-    })
-}
-
-fn positions<'a>(text: &'a str, from: usize, word: &'a str) -> impl Iterator<Item = usize> + 'a {
-    let tail = text.get(from..).unwrap_or_default();
-    tail.match_indices(word).filter_map(move |(at, _)| from.checked_add(at))
+/// The password in `scheme://user:password@host`, from its `//` on.
+fn url_password(lower: &str, at: usize) -> Option<(usize, usize)> {
+    let start = at.checked_add(2)?;
+    let authority = lower.get(start..)?;
+    let authority =
+        authority.get(..authority.find(['/', ' ', '?', '#', '"', ',']).unwrap_or(authority.len()))?;
+    let host = authority.rfind('@')?;
+    let colon = authority.get(..host)?.find(':')?;
+    let start = start.checked_add(colon)?.checked_add(1)?;
+    span(lower, start, host.checked_sub(colon)?.checked_sub(1)?)
 }
 
 /// A stretch of `length` bytes, unless it is empty or masked already.

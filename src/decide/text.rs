@@ -2,9 +2,10 @@
 //! too long, without the secrets that `secrets` finds. What the text means is
 //! not known here.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
 use std::collections::HashSet;
 use std::fmt;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use super::secrets::mask_secrets;
@@ -12,15 +13,19 @@ use super::secrets::mask_secrets;
 /// Longer causes are cut here: a table's row and a ledger of thousands of
 /// failures must stay readable.
 pub(super) const LONGEST: usize = 300;
-/// So much of a line is looked at: an exception may quote a whole record, and
-/// the search for secrets takes the square of the length.
-const LOOKED_AT: usize = 8 * LONGEST;
-
-/// A line as it may be shown: printable, without secrets, cut.
+/// A line as it may be shown: printable, without secrets, at most 300 characters; a longer one loses its middle, because
+/// the class stands at its beginning and what to do at its end.
 pub fn one_line(line: &str) -> String {
     let line = sanitize(line);
-    let line = cut(line.trim(), LOOKED_AT);
-    cut(&mask_secrets(&line), LONGEST)
+    let masked = mask_secrets(line.trim());
+    let count = masked.chars().count();
+    if count <= LONGEST {
+        return masked;
+    }
+    let tail = LONGEST / 3;
+    let head = LONGEST.saturating_sub(tail).saturating_sub(1);
+    let kept = masked.chars().take(head).chain(['…']);
+    kept.chain(masked.chars().skip(count.saturating_sub(tail))).collect()
 }
 
 /// The text without control characters and without the characters that turn or
@@ -59,24 +64,32 @@ pub fn name_some<T: fmt::Display>(all: impl IntoIterator<Item = T>, most: usize)
     }
 }
 
-/// Keeps one copy of each text: in an outage thousands of tasks share a cause.
-#[derive(Debug, Default)]
-pub struct Interner<'a> {
-    known: Option<&'a HashSet<Arc<str>>>,
-    new: HashSet<Arc<str>>,
+/// Keeps one copy of each value: in an outage thousands of tasks share a cause.
+#[derive(Debug)]
+pub struct Interner<'a, T: ?Sized> {
+    known: Option<&'a HashSet<Arc<T>>>,
+    new: HashSet<Arc<T>>,
 }
 
-impl<'a> Interner<'a> {
+impl<T: ?Sized> Default for Interner<'_, T> {
+    fn default() -> Self {
+        Self { known: None, new: HashSet::new() }
+    }
+}
+
+impl<'a, T: ?Sized + Eq + Hash> Interner<'a, T> {
     /// One that shares also what is known already.
-    pub fn knowing(known: &'a HashSet<Arc<str>>) -> Self {
+    pub fn knowing(known: &'a HashSet<Arc<T>>) -> Self {
         Self { known: Some(known), new: HashSet::new() }
     }
 
-    pub fn get(&mut self, text: &str) -> Arc<str> {
-        if let Some(shared) = self.known.and_then(|known| known.get(text)).or_else(|| self.new.get(text)) {
+    /// The one copy of this.
+    pub fn share(&mut self, value: impl Borrow<T> + Into<Arc<T>>) -> Arc<T> {
+        let shared = self.known.and_then(|known| known.get(value.borrow()));
+        if let Some(shared) = shared.or_else(|| self.new.get(value.borrow())) {
             return Arc::clone(shared);
         }
-        let new: Arc<str> = text.into();
+        let new = value.into();
         self.new.insert(Arc::clone(&new));
         new
     }

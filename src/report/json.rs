@@ -142,7 +142,9 @@ impl Serialize for Instance<'_> {
         map.serialize_entry("last_attempt_at", &last_attempt_at.map(Time))?;
         map.serialize_entry("next", &next.map(NextKey))?;
         map.serialize_entry("forgiven", &forgiven.map(NextKey))?;
-        map.serialize_entry("cause", &line.cause.as_deref())?;
+        map.serialize_entry("cause", &line.cause.as_ref().map(|cause| &*cause.text))?;
+        map.serialize_entry("group", &line.cause.as_ref().map(|cause| cause.key.to_string()))?;
+        map.serialize_entry("advice", &line.cause.as_ref().map(|cause| cause.advice.as_str()))?;
         map.serialize_entry("worker_id", &line.worker.as_deref())?;
         map.serialize_entry("error", &line.error.as_deref())?;
         map.end()

@@ -39,7 +39,7 @@ pub fn news(report: &RunReport, cluster: &str) -> String {
 
 fn with_cause(line: &Line) -> String {
     match &line.cause {
-        Some(cause) => format!("{} ({})", line.id, cut(cause, LONGEST_CAUSE)),
+        Some(cause) => format!("{} ({})", line.id, cut(&cause.text, LONGEST_CAUSE)),
         None => line.id.to_string(),
     }
 }

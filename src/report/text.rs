@@ -187,7 +187,7 @@ fn cells(row: &Row<'_>, now: Timestamp) -> [String; 7] {
         (_, Some(limit)) => format!("{}/{limit}", row.attempts),
         (_, None) => row.attempts.to_string(),
     };
-    let cause = line.cause.as_deref().map(sanitize);
+    let cause = line.cause.as_ref().map(|cause| sanitize(&cause.text));
     let why = match (line.error.as_deref(), cause) {
         (Some(error), Some(cause)) => format!("{} | {cause}", sanitize(error)),
         (Some(error), None) => sanitize(error).into_owned(),

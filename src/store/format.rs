@@ -13,6 +13,8 @@ use std::time::SystemTime;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::decide::advice::Advice;
+use crate::decide::cause::{Cause, Key};
 use crate::decide::ledger::Ledger;
 use crate::decide::model::InstanceId;
 use crate::decide::record::{Attempt, Episode, Record, Streak};
@@ -21,7 +23,7 @@ use crate::decide::text::Interner;
 use crate::decide::time::Timestamp;
 
 /// The version that this program writes.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// Why a state was not taken.
 #[derive(Debug)]
@@ -157,7 +159,31 @@ struct EpisodeLine<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     worker: Option<Text<'a>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    cause: Option<Text<'a>>,
+    first_cause: Option<CauseLine<'a>>,
+    /// Version 1 had only its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cause: Option<Written<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CauseLine<'a> {
+    group: String,
+    advice: Text<'a>,
+    text: Text<'a>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Written<'a> {
+    Cause(CauseLine<'a>),
+    Text(Text<'a>),
+}
+
+/// One copy of what many records share.
+#[derive(Default)]
+struct Shared {
+    texts: Interner<'static, str>,
+    causes: Interner<'static, Cause>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -206,9 +232,9 @@ impl<'de> Deserialize<'de> for Records {
                 f.write_str("the instances")
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut lines: A) -> Result<Records, A::Error> {
-                let (mut texts, mut records) = (Interner::default(), Vec::new());
+                let (mut shared, mut records) = (Shared::default(), Vec::new());
                 while let Some(line) = lines.next_element::<Instance<'static>>()? {
-                    records.push(line.into_record(&mut texts).map_err(serde::de::Error::custom)?);
+                    records.push(line.into_record(&mut shared).map_err(serde::de::Error::custom)?);
                 }
                 let count = records.len();
                 let records = ByInstance::from(records);
@@ -249,7 +275,39 @@ impl<'a> From<&'a Episode> for EpisodeLine<'a> {
             not_found: episode.not_found,
             gave_up: episode.gave_up,
             worker: episode.worker.as_deref().map(Text::Borrowed),
-            cause: episode.cause.as_deref().map(Text::Borrowed),
+            first_cause: episode
+                .first_cause
+                .as_deref()
+                .filter(|first| Some(*first) != episode.cause.as_deref())
+                .map(CauseLine::from),
+            cause: episode.cause.as_deref().map(|cause| Written::Cause(cause.into())),
+        }
+    }
+}
+
+impl<'a> From<&'a Cause> for CauseLine<'a> {
+    fn from(cause: &'a Cause) -> Self {
+        Self {
+            group: cause.key.to_string(),
+            advice: Text::Borrowed(cause.advice.as_str()),
+            text: Text::Borrowed(&cause.text),
+        }
+    }
+}
+
+impl From<CauseLine<'_>> for Cause {
+    fn from(line: CauseLine<'_>) -> Self {
+        let key = u32::from_str_radix(&line.group, 16).unwrap_or_default();
+        Self { text: line.text.as_ref().into(), key: Key(key), advice: Advice::parse(&line.advice) }
+    }
+}
+
+/// What version 1 wrote is the text only: it is taken for the whole cause until the instance fails again.
+impl From<Written<'_>> for Cause {
+    fn from(written: Written<'_>) -> Self {
+        match written {
+            Written::Cause(line) => line.into(),
+            Written::Text(text) => Self::remembered(&text),
         }
     }
 }
@@ -267,10 +325,10 @@ impl From<StreakLine> for Streak {
 }
 
 impl Instance<'_> {
-    fn into_record(self, texts: &mut Interner<'_>) -> Result<Record, &'static str> {
+    fn into_record(self, shared: &mut Shared) -> Result<Record, &'static str> {
         Ok(Record {
-            id: InstanceId { connector: texts.get(&self.connector), task: self.task },
-            episode: self.episode.map(|line| line.into_episode(texts)).transpose()?,
+            id: InstanceId { connector: shared.texts.share(&*self.connector), task: self.task },
+            episode: self.episode.map(|line| line.into_episode(shared)).transpose()?,
             transition: self.in_transition.map(Streak::from),
             absent: self.absent.map(Streak::from),
         })
@@ -278,10 +336,12 @@ impl Instance<'_> {
 }
 
 impl EpisodeLine<'_> {
-    fn into_episode(self, texts: &mut Interner<'_>) -> Result<Episode, &'static str> {
+    fn into_episode(self, shared: &mut Shared) -> Result<Episode, &'static str> {
         if (self.attempts > 0) != self.last_attempt.is_some() {
             return Err("attempts and last_attempt do not agree");
         }
+        let cause = self.cause.map(|cause| shared.causes.share(Cause::from(cause)));
+        let first = self.first_cause.map(|cause| shared.causes.share(Cause::from(cause)));
         Ok(Episode {
             first_failed_at: self.first_failed_at.0,
             first_failed_run: self.first_failed_run,
@@ -294,8 +354,9 @@ impl EpisodeLine<'_> {
             healthy: self.healthy.map(Streak::from),
             not_found: self.not_found,
             gave_up: self.gave_up,
-            cause: self.cause.map(|text| texts.get(&text)),
-            worker: self.worker.map(|text| texts.get(&text)),
+            first_cause: first.or_else(|| cause.clone()),
+            cause,
+            worker: self.worker.map(|text| shared.texts.share(&*text)),
         })
     }
 }

@@ -1,0 +1,162 @@
+//! What a person can expect of a restart, by the cause: a small, conservative table. It changes nothing about restarts. The
+//! expensive mistake is to call for a person where a restart would have helped, so what is in doubt is unknown.
+
+/// What no restart fixes, what passes, and all else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Advice {
+    #[default]
+    Unknown,
+    /// No restart fixes it.
+    NeedsPerson,
+    /// It passes by itself; a restart after that helps.
+    Passes,
+}
+
+impl Advice {
+    /// As documents and the state name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::NeedsPerson => "needs_person",
+            Self::Passes => "passes",
+        }
+    }
+
+    /// The advice of this name; what is not known is unknown.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "needs_person" => Self::NeedsPerson,
+            "passes" => Self::Passes,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// A part of the cause, in lower case, and the advice that goes with it. The first that fits is taken: what passes stands
+/// before what needs a person, because a record cannot be read either while the schema registry is away.
+const MESSAGES: &[(&str, Advice)] = &[
+    // Away, or too busy.
+    ("connection refused", Advice::Passes),
+    (" refused. check that the hostname", Advice::Passes),
+    ("connection reset", Advice::Passes),
+    ("connection closed", Advice::Passes),
+    ("connection is closed", Advice::Passes),
+    ("connection has been closed", Advice::Passes),
+    ("broken pipe", Advice::Passes),
+    ("no route to host", Advice::Passes),
+    ("network is unreachable", Advice::Passes),
+    ("timed out", Advice::Passes),
+    ("timeout", Advice::Passes),
+    ("unavailable", Advice::Passes),
+    ("communications link failure", Advice::Passes),
+    ("an i/o error occurred while sending to the backend", Advice::Passes),
+    ("the database system is starting up", Advice::Passes),
+    ("the database system is shutting down", Advice::Passes),
+    ("terminating connection due to administrator command", Advice::Passes),
+    ("too many connections", Advice::Passes),
+    ("too many clients", Advice::Passes),
+    ("remaining connection slots are reserved", Advice::Passes),
+    ("ora-00020", Advice::Passes), // maximum number of processes
+    ("ora-12541", Advice::Passes), // no listener
+    ("ora-12514", Advice::Passes), // listener does not know of the service yet
+    ("ora-01033", Advice::Passes), // initialization or shutdown in progress
+    ("not the leader", Advice::Passes),
+    ("leader not available", Advice::Passes),
+    ("no leader", Advice::Passes),
+    ("not primary", Advice::Passes),
+    ("node is recovering", Advice::Passes),
+    ("too many requests", Advice::Passes),
+    ("rate exceeded", Advice::Passes),
+    ("throttl", Advice::Passes),
+    ("slow down", Advice::Passes),
+    ("slowdown", Advice::Passes),
+    ("deadlock", Advice::Passes),
+    ("lock wait", Advice::Passes),
+    // Wrong credentials.
+    ("password authentication failed", Advice::NeedsPerson),
+    ("access denied for user", Advice::NeedsPerson),
+    ("login failed for user", Advice::NeedsPerson),
+    ("ora-01017", Advice::NeedsPerson), // invalid username/password
+    ("ora-28000", Advice::NeedsPerson), // the account is locked
+    ("invalid username", Advice::NeedsPerson),
+    ("incorrect username or password", Advice::NeedsPerson),
+    ("authentication failed", Advice::NeedsPerson),
+    ("exception authenticating", Advice::NeedsPerson),
+    ("unable to authenticate", Advice::NeedsPerson),
+    ("invalid access key", Advice::NeedsPerson),
+    ("access key id you provided does not exist", Advice::NeedsPerson),
+    ("signaturedoesnotmatch", Advice::NeedsPerson),
+    ("access denied", Advice::NeedsPerson),
+    ("permission denied for", Advice::NeedsPerson),
+    ("not authorized", Advice::NeedsPerson),
+    ("unauthorized", Advice::NeedsPerson),
+    ("does not have storage.objects", Advice::NeedsPerson),
+    ("jwt token is invalid", Advice::NeedsPerson),
+    // A position that is gone.
+    ("no longer available on the server", Advice::NeedsPerson),
+    ("but this is no longer available", Advice::NeedsPerson),
+    ("binlog position", Advice::NeedsPerson),
+    ("resume point may no longer be in the oplog", Advice::NeedsPerson),
+    ("resume of change stream was not possible", Advice::NeedsPerson),
+    ("could not find first log file name", Advice::NeedsPerson),
+    ("requested wal segment", Advice::NeedsPerson),
+    ("db history topic", Advice::NeedsPerson),
+    ("schema history topic", Advice::NeedsPerson),
+    // A missing table, topic, database or index.
+    ("is missing and auto-creation is disabled", Advice::NeedsPerson),
+    ("unknown database", Advice::NeedsPerson),
+    ("invalid object name", Advice::NeedsPerson),
+    ("ora-00942", Advice::NeedsPerson), // table or view does not exist
+    ("no such table", Advice::NeedsPerson),
+    ("nosuchbucket", Advice::NeedsPerson),
+    ("specified bucket does not exist", Advice::NeedsPerson),
+    ("table not found", Advice::NeedsPerson),
+    ("not found: table", Advice::NeedsPerson),
+    ("not found: dataset", Advice::NeedsPerson),
+    ("index_not_found_exception", Advice::NeedsPerson),
+    // A record that cannot be read.
+    ("unknown magic byte", Advice::NeedsPerson),
+    ("error deserializing", Advice::NeedsPerson),
+    ("failed to deserialize", Advice::NeedsPerson),
+    ("jsonparseexception", Advice::NeedsPerson),
+    ("jsonconverter with schemas.enable requires", Advice::NeedsPerson),
+    // A missing class.
+    ("classnotfoundexception", Advice::NeedsPerson),
+    ("noclassdeffounderror", Advice::NeedsPerson),
+    ("serviceconfigurationerror", Advice::NeedsPerson),
+    ("unsupportedclassversionerror", Advice::NeedsPerson),
+    ("nosuchmethoderror", Advice::NeedsPerson),
+    ("failed to find any class that implements", Advice::NeedsPerson),
+    ("no suitable driver", Advice::NeedsPerson),
+];
+
+/// What is missing where it says that something does not exist.
+const MISSING: [&str; 7] = ["relation", "table", "topic", "database", "bucket", "collection", "schema"];
+
+/// A class anywhere in the chain, by its last name, where the message tells nothing.
+const CLASSES: &[(&str, Advice)] = &[
+    ("ConnectTimeoutException", Advice::Passes),
+    ("TimeoutException", Advice::Passes),
+    ("UnknownHostException", Advice::Unknown),
+    ("NotLeaderOrFollowerException", Advice::Passes),
+    ("LeaderNotAvailableException", Advice::Passes),
+    ("DisconnectException", Advice::Passes),
+    ("SaslAuthenticationException", Advice::NeedsPerson),
+    ("MongoSecurityException", Advice::NeedsPerson),
+];
+
+/// The advice for a cause, unmasked and uncut, and the classes of its chain.
+pub fn of(cause: &str, classes: &[&str]) -> Advice {
+    let lower = cause.to_ascii_lowercase();
+    let missing = ["does not exist", "doesn't exist"].iter().any(|words| lower.contains(words))
+        && MISSING.iter().any(|what| lower.contains(what));
+    let by_message = MESSAGES.iter().find(|(part, _)| lower.contains(part)).map(|(_, advice)| *advice);
+    let last = |class: &str| class.rsplit('.').next().unwrap_or_default().to_owned();
+    let by_class = CLASSES.iter().find(|(name, _)| classes.iter().any(|class| last(class) == *name));
+    match by_message {
+        Some(Advice::Passes) => Advice::Passes,
+        _ if missing => Advice::NeedsPerson,
+        Some(advice) => advice,
+        None => by_class.map_or(Advice::Unknown, |(_, advice)| *advice),
+    }
+}
