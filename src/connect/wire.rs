@@ -459,7 +459,7 @@ mod tests {
             id: InstanceId::task("c1", 1),
             state: State::Failed,
             paused_or_stopped: false,
-            cause: Some("c.D: y".into()),
+            cause: Cause::of("a.B: x\nCaused by: c.D: y\n").map(Arc::new),
             worker: Some("w:1".into()),
         };
         assert_eq!(listing.sightings.get(&InstanceId::task("c1", 1)), Some(&failed));

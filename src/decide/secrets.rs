@@ -270,7 +270,7 @@ mod tests {
             ("Authorization: Bearer abc.def-ghi rest", "Authorization: Bearer *** rest"),
             ("invalid token: Bearer eyJhbGciOi.x, expired", "invalid token: ***, expired"),
             ("pwd: basic Bearer eyJhbGciOi.x", "pwd: ***"),
-            ("//pwd:r@s", "//pwd:***"),
+            ("//pwd:r@s", "//pwd:***@s"),
             ("aws_secret_access_key=AKIA", "aws_secret_access_key=***"),
             ("client_secret=AKIA&x=1", "client_secret=***&x=1"),
             ("?token=abc&sslpassword=def", "?token=***&sslpassword=***"),

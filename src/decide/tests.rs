@@ -11,6 +11,7 @@ use proptest::prelude::*;
 
 use super::action::Action;
 use super::calls::Call;
+use super::cause::Cause;
 use super::event::Event;
 use super::ledger::Ledger;
 use super::listing::{Listing, Sighting};
@@ -75,7 +76,7 @@ impl World {
             let sighting = |id, state: State| Sighting {
                 id,
                 paused_or_stopped: own.is_paused_or_stopped(),
-                cause: (state == State::Failed).then(|| "a.B: broken".into()),
+                cause: (state == State::Failed).then(|| Cause::remembered("a.B: broken").into()),
                 worker: None,
                 state,
             };

@@ -8,6 +8,7 @@ use insta::assert_snapshot;
 
 use super::news::news;
 use super::{About, RunReport, json, text};
+use crate::decide::cause::Cause;
 use crate::decide::ledger::Ledger;
 use crate::decide::listing::{Listing, Sighting};
 use crate::decide::model::{InstanceId, State};
@@ -67,7 +68,7 @@ impl World {
         }
         let mut see = |id: InstanceId, state: State| {
             if state.is_unwell() || self.ledger.records.has(&id) {
-                let cause = (state == State::Failed).then(|| cause.into());
+                let cause = (state == State::Failed).then(|| Cause::remembered(cause).into());
                 let worker = Some("10.0.0.7:8083".into());
                 self.sightings.push(Sighting { id, state, paused_or_stopped, cause, worker });
             }
@@ -91,7 +92,7 @@ impl World {
         self.ledger.run = run;
         let episode = self.ledger.episode_mut(id).unwrap();
         episode.first_failed_at = minutes(runs_ago + 4);
-        episode.cause = Some(REFUSED.into());
+        episode.cause = Some(Cause::remembered(REFUSED).into());
         self
     }
 
@@ -309,7 +310,7 @@ fn one_row() {
     "duration_ms":12,
     "connectors":{"total":1,"running":1,"failed":0,"paused":0,"stopped":0,"unassigned":0,"restarting":0,"other":0},
     "tasks":{"total":2,"running":1,"failed":1,"paused":0,"stopped":0,"unassigned":0,"restarting":0,"other":0},
-    "instances":[{"connector":"orders-sink","task":1,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null}],
+    "instances":[{"connector":"orders-sink","task":1,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null}],
     "summary":{"failed":0,"unknown":0,"gave_up":0,"due":0,"restarted":1,"deferred":0,"gone":0,"waiting":0,"no_tasks":0,"in_transition":0,"absent":0,"excluded":0,"parked":0,"recovered":0,"held":0},
     "warnings":[],
     "error":null}
@@ -418,23 +419,23 @@ fn every_action_in_json_and_in_the_quiet_line() {
     "duration_ms":12,
     "connectors":{"total":15,"running":12,"failed":2,"paused":1,"stopped":0,"unassigned":0,"restarting":0,"other":0},
     "tasks":{"total":18,"running":5,"failed":11,"paused":1,"stopped":0,"unassigned":0,"restarting":1,"other":0},
-    "instances":[{"connector":"absent","task":0,"state":null,"action":"absent","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T09:25:00Z","last_attempt_at":"2026-11-22T09:45:00Z","next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":null,"error":null},
-    {"connector":"deferred","task":0,"state":"FAILED","action":"deferred","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":{"runs":1,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":"HTTP 409: a rebalance is under way"},
-    {"connector":"excluded","task":null,"state":"FAILED","action":"excluded","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"failed-again","task":null,"state":"FAILED","action":"failed","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"org.postgresql.util.PSQLException: FATAL: password authentication failed for user \"connect\" at db2.example:5432, which is a long sentence","worker_id":"10.0.0.7:8083","error":"HTTP 500: Failed to start connector: failed-again"},
-    {"connector":"given-up","task":0,"state":"FAILED","action":"gave_up","attempts":7,"max_restart":7,"first_failed_at":"2026-11-22T08:55:00Z","last_attempt_at":"2026-11-22T09:15:00Z","next":null,"forgiven":null,"cause":"org.postgresql.util.PSQLException: FATAL: password authentication failed for user \"connect\" at db2.example:5432, which is a long sentence","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"gone","task":0,"state":"FAILED","action":"gone","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":{"runs":1,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":"HTTP 404: Unknown task: gone-0"},
-    {"connector":"last","task":0,"state":"FAILED","action":"restarted","attempts":7,"max_restart":7,"first_failed_at":"2026-11-22T03:50:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"no-tasks","task":null,"state":"RUNNING","action":"no_tasks","attempts":0,"max_restart":7,"first_failed_at":null,"last_attempt_at":null,"next":null,"forgiven":null,"cause":null,"worker_id":null,"error":null},
-    {"connector":"parked","task":0,"state":"FAILED","action":"parked","attempts":0,"max_restart":7,"first_failed_at":null,"last_attempt_at":null,"next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"recovered","task":1,"state":"RUNNING","action":"recovered","attempts":2,"max_restart":7,"first_failed_at":"2026-11-22T09:30:00Z","last_attempt_at":"2026-11-22T09:50:00Z","next":null,"forgiven":{"runs":3,"at":null},"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"refused","task":0,"state":"FAILED","action":"failed","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":{"runs":1,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":"HTTP 405"},
-    {"connector":"restarted","task":0,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"restarted","task":1,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"transition","task":0,"state":"RESTARTING","action":"in_transition","attempts":0,"max_restart":7,"first_failed_at":null,"last_attempt_at":null,"next":null,"forgiven":null,"cause":null,"worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"unknown","task":0,"state":"FAILED","action":"unknown","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":"no answer within 95s"},
-    {"connector":"waits","task":0,"state":"FAILED","action":"waiting","attempts":2,"max_restart":7,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":3,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"日本-sink","task":0,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.io.IOException: 接続が拒否されました","worker_id":"10.0.0.7:8083","error":null}],
+    "instances":[{"connector":"absent","task":0,"state":null,"action":"absent","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T09:25:00Z","last_attempt_at":"2026-11-22T09:45:00Z","next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"07844966","advice":"passes","worker_id":null,"error":null},
+    {"connector":"deferred","task":0,"state":"FAILED","action":"deferred","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":{"runs":1,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":"HTTP 409: a rebalance is under way"},
+    {"connector":"excluded","task":null,"state":"FAILED","action":"excluded","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"failed-again","task":null,"state":"FAILED","action":"failed","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"org.postgresql.util.PSQLException: FATAL: password authentication failed for user \"connect\" at db2.example:5432, which is a long sentence","group":"19edf73b","advice":"needs_person","worker_id":"10.0.0.7:8083","error":"HTTP 500: Failed to start connector: failed-again"},
+    {"connector":"given-up","task":0,"state":"FAILED","action":"gave_up","attempts":7,"max_restart":7,"first_failed_at":"2026-11-22T08:55:00Z","last_attempt_at":"2026-11-22T09:15:00Z","next":null,"forgiven":null,"cause":"org.postgresql.util.PSQLException: FATAL: password authentication failed for user \"connect\" at db2.example:5432, which is a long sentence","group":"19edf73b","advice":"needs_person","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"gone","task":0,"state":"FAILED","action":"gone","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":{"runs":1,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":"HTTP 404: Unknown task: gone-0"},
+    {"connector":"last","task":0,"state":"FAILED","action":"restarted","attempts":7,"max_restart":7,"first_failed_at":"2026-11-22T03:50:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"no-tasks","task":null,"state":"RUNNING","action":"no_tasks","attempts":0,"max_restart":7,"first_failed_at":null,"last_attempt_at":null,"next":null,"forgiven":null,"cause":null,"group":null,"advice":null,"worker_id":null,"error":null},
+    {"connector":"parked","task":0,"state":"FAILED","action":"parked","attempts":0,"max_restart":7,"first_failed_at":null,"last_attempt_at":null,"next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"recovered","task":1,"state":"RUNNING","action":"recovered","attempts":2,"max_restart":7,"first_failed_at":"2026-11-22T09:30:00Z","last_attempt_at":"2026-11-22T09:50:00Z","next":null,"forgiven":{"runs":3,"at":null},"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"refused","task":0,"state":"FAILED","action":"failed","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":{"runs":1,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":"HTTP 405"},
+    {"connector":"restarted","task":0,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"restarted","task":1,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"transition","task":0,"state":"RESTARTING","action":"in_transition","attempts":0,"max_restart":7,"first_failed_at":null,"last_attempt_at":null,"next":null,"forgiven":null,"cause":null,"group":null,"advice":null,"worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"unknown","task":0,"state":"FAILED","action":"unknown","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":"no answer within 95s"},
+    {"connector":"waits","task":0,"state":"FAILED","action":"waiting","attempts":2,"max_restart":7,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":3,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"日本-sink","task":0,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.io.IOException: 接続が拒否されました","group":"44e4bde1","advice":"unknown","worker_id":"10.0.0.7:8083","error":null}],
     "summary":{"failed":2,"unknown":1,"gave_up":1,"due":0,"restarted":4,"deferred":1,"gone":1,"waiting":1,"no_tasks":1,"in_transition":1,"absent":1,"excluded":1,"parked":1,"recovered":1,"held":0},
     "warnings":["RUNNING without a single task: no-tasks"],
     "error":null}
@@ -542,9 +543,9 @@ fn rows_by_the_clock_tell_the_time() {
     ");
     let document = document(&report);
     assert_snapshot!(document.lines().filter(|line| line.contains("next")).collect::<Vec<_>>().join("\n"), @r#"
-    "instances":[{"connector":"soon","task":0,"state":"FAILED","action":"waiting","attempts":2,"max_restart":null,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":null,"at":"2026-11-22T10:15:00Z"},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"tomorrow","task":0,"state":"FAILED","action":"waiting","attempts":9,"max_restart":null,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":null,"at":"2026-11-24T04:35:00Z"},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"well","task":0,"state":"RUNNING","action":"recovered","attempts":2,"max_restart":null,"first_failed_at":"2026-11-22T09:30:00Z","last_attempt_at":"2026-11-22T09:50:00Z","next":null,"forgiven":{"runs":null,"at":"2026-11-22T10:20:00Z"},"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":"10.0.0.7:8083","error":null}],
+    "instances":[{"connector":"soon","task":0,"state":"FAILED","action":"waiting","attempts":2,"max_restart":null,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":null,"at":"2026-11-22T10:15:00Z"},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"tomorrow","task":0,"state":"FAILED","action":"waiting","attempts":9,"max_restart":null,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":null,"at":"2026-11-24T04:35:00Z"},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null},
+    {"connector":"well","task":0,"state":"RUNNING","action":"recovered","attempts":2,"max_restart":null,"first_failed_at":"2026-11-22T09:30:00Z","last_attempt_at":"2026-11-22T09:50:00Z","next":null,"forgiven":{"runs":null,"at":"2026-11-22T10:20:00Z"},"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null}],
     "#);
 }
 
@@ -615,8 +616,8 @@ fn what_could_not_be_read() {
     "duration_ms":12,
     "connectors":null,
     "tasks":null,
-    "instances":[{"connector":"orders","task":0,"state":null,"action":"waiting","attempts":2,"max_restart":7,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":4,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":null,"error":null},
-    {"connector":"pay","task":0,"state":null,"action":"gave_up","attempts":7,"max_restart":7,"first_failed_at":"2026-11-22T08:55:00Z","last_attempt_at":"2026-11-22T09:15:00Z","next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","worker_id":null,"error":null}],
+    "instances":[{"connector":"orders","task":0,"state":null,"action":"waiting","attempts":2,"max_restart":7,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":4,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"07844966","advice":"passes","worker_id":null,"error":null},
+    {"connector":"pay","task":0,"state":null,"action":"gave_up","attempts":7,"max_restart":7,"first_failed_at":"2026-11-22T08:55:00Z","last_attempt_at":"2026-11-22T09:15:00Z","next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"07844966","advice":"passes","worker_id":null,"error":null}],
     "summary":{"failed":0,"unknown":0,"gave_up":1,"due":0,"restarted":0,"deferred":0,"gone":0,"waiting":1,"no_tasks":0,"in_transition":0,"absent":0,"excluded":0,"parked":0,"recovered":0,"held":0},
     "warnings":["a warning with \u001b[31mcolour"],
     "error":{"kind":"unreachable","message":"no answer from Kafka Connect at http://connect.example:8083","hint":"check KAFKA_CONNECT_URL"}}

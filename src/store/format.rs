@@ -377,15 +377,23 @@ mod tests {
 ]}
 "#;
 
+    /// The same as version 2 writes it: a cause has a group and an advice.
+    const VERSION_2: &str = r#"{"version":2,"cluster":"c","run":17,"instances":[
+{"connector":"orders","task":3,"episode":{"attempts":2,"first_failed_at":"2026-11-22T09:40:00.000Z","first_failed_run":13,"last_attempt":{"run":15,"at":"2026-11-22T09:50:00.000Z","answered_at":"2026-11-22T09:50:00.250Z"},"gave_up":true,"worker":"w:8083","cause":{"group":"2961e24b","advice":"unknown","text":"x"}}},
+{"connector":"payments","in_transition":{"runs":4,"since":"2026-11-22T09:40:00.000Z"}}
+]}
+"#;
+
     #[test]
-    fn version_1_is_read_and_written_as_ever() {
+    fn version_1_is_read_and_written_as_version_2() {
         let ledger = parse(VERSION_1).unwrap();
         assert_eq!(ledger.run, 17);
         let episode = ledger.episode(&InstanceId::task("orders", 3)).unwrap();
         assert_eq!((episode.attempts, episode.last_attempt.unwrap().run, episode.gave_up), (2, 15, true));
         let mut written = Vec::new();
         write(&mut written, "c", &ledger, None).unwrap();
-        assert_eq!(String::from_utf8(written).unwrap(), VERSION_1);
+        assert_eq!(String::from_utf8(written).unwrap(), VERSION_2);
+        assert_eq!(parse(VERSION_2).unwrap(), ledger);
     }
 
     #[test]
@@ -396,7 +404,7 @@ mod tests {
         write(&mut written, "c", &ledger, Some(&lease)).unwrap();
         let text = String::from_utf8(written).unwrap();
         assert!(text.starts_with(
-            r#"{"version":1,"cluster":"c","run":17,"claim":{"by":"pod-1 (pid 7)","until":"1970-01-01T00:00:00.001Z"},"instances":["#
+            r#"{"version":2,"cluster":"c","run":17,"claim":{"by":"pod-1 (pid 7)","until":"1970-01-01T00:00:00.001Z"},"instances":["#
         ));
         assert_eq!(parse(&text).unwrap(), ledger);
         assert_eq!(read(|| Ok(text.as_bytes()), "c").unwrap(), (ledger.clone(), Some(lease)));
@@ -408,8 +416,8 @@ mod tests {
     #[test]
     fn what_is_not_ours_is_refused() {
         assert!(matches!(
-            parse(&VERSION_1.replace("\"version\":1", "\"version\":2")),
-            Err(Refusal::Newer(2))
+            parse(&VERSION_1.replace("\"version\":1", "\"version\":3")),
+            Err(Refusal::Newer(3))
         ));
         assert!(matches!(parse("{\"version\":3,\"cluster\":{\"id\":1}}"), Err(Refusal::Newer(3))));
         assert!(
@@ -448,8 +456,10 @@ mod tests {
         let streak =
             move || prop::option::of((any::<u64>(), time()).prop_map(|(runs, since)| Streak { runs, since }));
         let text = || prop::option::of("\\PC{0,12}|[\\x00-\\x20\"\\\\]{0,4}".prop_map(std::sync::Arc::from));
+        let cause =
+            move || text().prop_map(|text| text.map(|text| std::sync::Arc::new(Cause::remembered(&text))));
         let attempts = prop::option::of((1u32.., any::<u64>(), time(), time()));
-        let episode = (time(), any::<u64>(), attempts, streak(), any::<(bool, bool)>(), text(), text())
+        let episode = (time(), any::<u64>(), attempts, streak(), any::<(bool, bool)>(), cause(), text())
             .prop_map(
                 |(
                     first_failed_at,
@@ -467,6 +477,7 @@ mod tests {
                     healthy,
                     not_found,
                     gave_up,
+                    first_cause: cause.clone(),
                     cause,
                     worker,
                 },

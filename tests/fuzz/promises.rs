@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStringExt;
 use connector_guardian::cli::{self, Parsed};
 use connector_guardian::config::{Config, Environment, Reporting};
 use connector_guardian::connect::wire::{Document, Known, read_document, read_status};
-use connector_guardian::decide::cause::root_cause;
+use connector_guardian::decide::cause::Cause;
 use connector_guardian::decide::ledger::Ledger;
 use connector_guardian::decide::listing::Listing;
 use connector_guardian::decide::model::{Counts, InstanceId, State};
@@ -52,10 +52,14 @@ fn listed(listing: &Listing) {
     assert!(failed <= listing.connectors.failed + listing.tasks.failed, "{listing:?}");
     assert!(listing.not_understood.len() <= usize::try_from(listing.connectors.other).expect("a count"));
     for seen in &listing.sightings {
-        let texts = [seen.cause.as_deref(), seen.worker.as_deref(), Some(seen.state.as_str())];
+        let texts = [
+            seen.cause.as_ref().map(|cause| &*cause.text),
+            seen.worker.as_deref(),
+            Some(seen.state.as_str()),
+        ];
         texts.into_iter().flatten().for_each(one_clean_line);
         one_clean_line(&seen.id.to_string());
-        seen.cause.as_deref().into_iter().for_each(a_cause);
+        seen.cause.iter().for_each(|cause| a_cause(&cause.text));
         assert!(!seen.id.connector.is_empty());
         assert_eq!(listing.sightings.get(&seen.id), Some(seen));
     }
@@ -65,9 +69,10 @@ fn listed(listing: &Listing) {
 /// A trace gives one short clean line or nothing, and a secret is masked, whatever stands around it.
 pub(crate) fn cause(data: &[u8]) {
     let trace = String::from_utf8_lossy(data);
-    if let Some(cause) = root_cause(&trace) {
-        a_cause(&cause);
-        one_clean_line(&cause);
+    if let Some(cause) = Cause::of(&trace) {
+        a_cause(&cause.text);
+        one_clean_line(&cause.text);
+        assert_eq!(Cause::of(&trace), Some(cause), "the same trace has the same key");
     }
     let mut middle = trace.len() / 2;
     while !trace.is_char_boundary(middle) {
@@ -82,8 +87,11 @@ pub(crate) fn cause(data: &[u8]) {
         format!(" Bearer {SECRET} "),
     ] {
         let text = format!("{before}{secret}{after}");
-        let shown =
-            [mask_secrets(&text), mask_secrets(&mask_secrets(&text)), root_cause(&text).unwrap_or_default()];
+        let shown = [
+            mask_secrets(&text),
+            mask_secrets(&mask_secrets(&text)),
+            Cause::of(&text).map(|cause| cause.text.to_string()).unwrap_or_default(),
+        ];
         assert!(trace.contains(SECRET) || !shown.iter().any(|text| text.contains(SECRET)), "{shown:?}");
     }
 }

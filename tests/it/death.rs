@@ -16,6 +16,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::mpsc;
 
+use connector_guardian::decide::cause::Cause;
 use connector_guardian::decide::ledger::Ledger;
 use connector_guardian::decide::model::InstanceId;
 use connector_guardian::decide::record::{Attempt, Episode, Record};
@@ -467,7 +468,9 @@ fn remember(connect: &Connect) -> Ledger {
                 attempts,
                 last_attempt: Some(Attempt { run: 39, at, answered: at }),
                 gave_up: attempts == MAX_RESTART,
-                cause: Some("java.net.ConnectException: Connection refused (db1:5432)".into()),
+                cause: Some(
+                    Cause::remembered("java.net.ConnectException: Connection refused (db1:5432)").into(),
+                ),
                 worker: Some(format!("127.0.0.1:{}", connect.port()).into()),
                 ..Episode::starting(30, at)
             }),
