@@ -94,6 +94,7 @@ const MESSAGES: &[(&str, Advice)] = &[
     ("jwt token is invalid", Advice::NeedsPerson),
     // A position that is gone.
     ("no longer available on the server", Advice::NeedsPerson),
+    ("do not contain the offset scn", Advice::NeedsPerson),
     ("but this is no longer available", Advice::NeedsPerson),
     ("binlog position", Advice::NeedsPerson),
     ("resume point may no longer be in the oplog", Advice::NeedsPerson),

@@ -349,7 +349,13 @@ fn normalized_word(word: &str, after: &str) -> String {
         && word.contains(|c: char| c.is_ascii_uppercase())
         && word.contains(|c: char| c.is_ascii_lowercase())
         && !word.contains(['.', '_']);
-    if hexadecimal(word) || base64 && !port {
+    // An id such as TX234S0F24A06C7: letters and digits change places more than once.
+    let changes = word.as_bytes().windows(2).filter(|pair| {
+        let digit = |at: usize| pair.get(at).is_some_and(u8::is_ascii_digit);
+        digit(0) != digit(1)
+    });
+    let id = word.len() >= 8 && word.chars().all(char::is_alphanumeric) && changes.count() > 3;
+    if hexadecimal(word) || (base64 || id) && !port {
         return "*".to_owned();
     }
     if has_letter && (domain || port) {

@@ -27,6 +27,10 @@ const KEY_NAMES: [&str; 3] = ["shared_key", "encryption.key", "signing.key"];
 /// What follows these words, up to the next blank, is a secret (RFC 7235, 6750).
 const SCHEMES: [&str; 4] = ["basic ", "bearer ", "apikey ", "digest "];
 
+/// Schemes whose names may be shown (the registry of RFC 9110, and what gateways use besides).
+const AUTHORIZATION_SCHEMES: [&str; 7] =
+    ["basic", "bearer", "digest", "negotiate", "ntlm", "apikey", "aws4-hmac-sha256"];
+
 /// The text with its secrets replaced by `***`: `password=...` and its kin, JAAS options, `//user:pass@` in a URL,
 /// `Basic ...` and `Bearer ...`, JWTs, PEM blocks, AWS key ids.
 pub fn mask_secrets(text: &str) -> String {
@@ -82,6 +86,10 @@ fn secret_at(text: &str, lower: &str, at: usize) -> Found {
 
 /// Whether what stands behind this name is a secret.
 fn is_secret_name(name: &str) -> bool {
+    // `TopicAuthorizationException: Not authorized`: a class and its message.
+    if name.ends_with("exception") || name.ends_with("error") {
+        return false;
+    }
     let plain: String = name.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
     let last = name.rsplit(['.', '_', '-']).next().unwrap_or_default();
     KEYS.iter().any(|key| plain.contains(key))
@@ -112,16 +120,21 @@ fn value_of(lower: &str, at: usize, end: usize) -> Option<(usize, usize)> {
     span(lower, start, end.checked_sub(start)?)
 }
 
-/// `Authorization: SCHEME CREDENTIALS`, whatever the scheme (RFC 9110, 11.4); a single word is a secret itself.
+/// `Authorization: SCHEME CREDENTIALS` (RFC 9110, 11.4). Of a scheme that is not known its name is masked too: it may be
+/// the secret.
 fn authorization(lower: &str, value: &str) -> Option<(usize, usize)> {
+    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ']' | ',');
     let open = value.trim_start_matches(['"', '\'', '[', '\\']);
-    let scheme = open.find(|c: char| !is_of_a_name(c)).unwrap_or(open.len());
-    let behind = open.get(scheme..)?;
-    let secret = if behind.starts_with(' ') { behind.trim_start() } else { open };
-    let length = secret
-        .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ']' | ','))
-        .unwrap_or(secret.len());
-    span(lower, lower.len().checked_sub(secret.len())?, length)
+    let known = AUTHORIZATION_SCHEMES.iter().find_map(|scheme| open.strip_prefix(scheme)?.strip_prefix(' '));
+    let first = known.map_or(open, str::trim_start);
+    let length = first.find(ends).unwrap_or(first.len());
+    let behind = first.get(length..)?;
+    // Behind an unknown scheme come its credentials.
+    let more = match (known, behind.strip_prefix(' ')) {
+        (None, Some(second)) => second.find(ends).unwrap_or(second.len()).saturating_add(1),
+        _ => 0,
+    };
+    span(lower, lower.len().checked_sub(first.len())?, length.saturating_add(more))
 }
 
 /// A word that is a secret by its looks: a JWT (RFC 7519), an AWS key id (`AKIA`, `ASIA` and 16 more).

@@ -13,6 +13,7 @@ use super::secrets::mask_secrets;
 /// Longer causes are cut here: a table's row and a ledger of thousands of
 /// failures must stay readable.
 pub(super) const LONGEST: usize = 300;
+
 /// A line as it may be shown: printable, without secrets, at most 300 characters; a longer one loses its middle, because
 /// the class stands at its beginning and what to do at its end.
 pub fn one_line(line: &str) -> String {
@@ -22,7 +23,8 @@ pub fn one_line(line: &str) -> String {
     if count <= LONGEST {
         return masked;
     }
-    let tail = LONGEST / 3;
+    // More of the end: Debezium says there what to do.
+    let tail = LONGEST / 5 * 3;
     let head = LONGEST.saturating_sub(tail).saturating_sub(1);
     let kept = masked.chars().take(head).chain(['…']);
     kept.chain(masked.chars().skip(count.saturating_sub(tail))).collect()

@@ -23,6 +23,7 @@ mod sim_selftest;
 mod support;
 
 mod answers;
+mod causes;
 mod clusters;
 mod configmap;
 mod death;

@@ -41,12 +41,21 @@ fn every_request_has_a_connection_of_its_own() {
 fn a_failed_task_is_restarted_recovers_and_is_forgiven() {
     let connect = Connect::start(Profile::V3_9);
     connect.connector("orders").tasks(3);
-    connect.fail_task("orders", 2, Failure::healing_after(1).caused_by("java.io.IOException: disk"));
+    connect.fail_task(
+        "orders",
+        2,
+        Failure::healing_after(1).caused_by(
+            "org.apache.kafka.connect.errors.RetriableException: write failed (IOException: disk)",
+        ),
+    );
     let guardian = Guardian::at(&connect.url());
 
     let (first, code) = guardian.run_json();
     assert_eq!((actions(&first), code), (vec!["orders/2 restarted".to_owned()], 0));
-    assert_eq!(instance(&first, "orders", Some(2))["cause"], "java.io.IOException: disk");
+    assert_eq!(
+        instance(&first, "orders", Some(2))["cause"],
+        "org.apache.kafka.connect.errors.RetriableException: write failed (IOException: disk)"
+    );
     assert_eq!(instance(&first, "orders", Some(2))["next"]["runs"], 2);
     assert_eq!(connect.take_restarts(), ["orders/2"]);
 
