@@ -15,8 +15,9 @@ use super::text;
 
 /// So many of the innermost exceptions are looked at. Real chains have up to eight.
 const REMEMBERED: usize = 32;
-/// So much of a message's head, and of its end, is looked at: an exception may quote a whole record.
-const LOOKED_AT: usize = 16 * 1024;
+/// So much of a message's head, and of its end, is looked at: an exception may quote a whole record. Far more than is
+/// shown, because a secret that began before this could not be told.
+const LOOKED_AT: usize = 128 * 1024;
 
 /// What wrappers say that says nothing of the failure: the beginning of a message.
 const WRAPPERS: [&str; 20] = [
@@ -170,7 +171,7 @@ impl<'a> Thrown<'a> {
         let begins_with_class = |line: &&str| {
             line.split_once(':').is_some_and(|(class, _)| is_class(class) && class.contains('.'))
         };
-        let announced = lines.clone().filter(begins_with_class).next_back().or_else(|| lines.next());
+        let announced = lines.clone().rfind(begins_with_class).or_else(|| lines.next());
         looked_at(announced.unwrap_or(first))
     }
 
@@ -213,8 +214,8 @@ fn looked_at(text: &str) -> String {
     if text.len() <= LOOKED_AT.saturating_mul(2) {
         return text.to_owned();
     }
-    let head = text.floor_char_boundary(LOOKED_AT);
-    let tail = text.ceil_char_boundary(text.len().saturating_sub(LOOKED_AT));
+    let boundary = |at: usize| (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    let (head, tail) = (boundary(LOOKED_AT), boundary(text.len().saturating_sub(LOOKED_AT)));
     format!("{} … {}", slice(text, 0, head), slice(text, tail, text.len()))
 }
 
@@ -285,8 +286,8 @@ fn short(class: &str) -> &str {
 /// `java.base/io.example.Writer.write(Writer.java:77)` is `Writer.write(Writer.java:77)`.
 fn short_frame(frame: &str) -> &str {
     let called = frame.find('(').unwrap_or(frame.len());
-    let dots = slice(frame, 0, called).rmatch_indices('.').map(|(at, _)| at);
-    dots.skip(1).next().map_or(frame, |at| slice(frame, at.saturating_add(1), frame.len()))
+    let mut dots = slice(frame, 0, called).rmatch_indices('.').map(|(at, _)| at);
+    dots.nth(1).map_or(frame, |at| slice(frame, at.saturating_add(1), frame.len()))
 }
 
 /// Whether a message names something of its own: a host, a number, a path or a quoted word.
@@ -377,6 +378,6 @@ fn fnv_1a(text: &str) -> u32 {
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    let [a, b, c, d, e, f, g, h] = hash.to_be_bytes();
-    u32::from_be_bytes([a ^ e, b ^ f, c ^ g, d ^ h])
+    let low = hash & u64::from(u32::MAX);
+    u32::try_from((hash >> 32) ^ low).unwrap_or_default()
 }

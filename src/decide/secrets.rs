@@ -90,7 +90,7 @@ fn is_secret_name(name: &str) -> bool {
     if name.ends_with("exception") || name.ends_with("error") {
         return false;
     }
-    let plain: String = name.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
     let last = name.rsplit(['.', '_', '-']).next().unwrap_or_default();
     KEYS.iter().any(|key| plain.contains(key))
         || LAST_PARTS
@@ -123,18 +123,30 @@ fn value_of(lower: &str, at: usize, end: usize) -> Option<(usize, usize)> {
 /// `Authorization: SCHEME CREDENTIALS` (RFC 9110, 11.4). Of a scheme that is not known its name is masked too: it may be
 /// the secret.
 fn authorization(lower: &str, value: &str) -> Option<(usize, usize)> {
-    let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ']' | ',');
-    let open = value.trim_start_matches(['"', '\'', '[', '\\']);
-    let known = AUTHORIZATION_SCHEMES.iter().find_map(|scheme| open.strip_prefix(scheme)?.strip_prefix(' '));
-    let first = known.map_or(open, str::trim_start);
-    let length = first.find(ends).unwrap_or(first.len());
-    let behind = first.get(length..)?;
-    // Behind an unknown scheme come its credentials.
-    let more = match (known, behind.strip_prefix(' ')) {
-        (None, Some(second)) => second.find(ends).unwrap_or(second.len()).saturating_add(1),
-        _ => 0,
+    let value = value.trim_start_matches(['"', '\'', '[', '\\']);
+    let first = behind_schemes(value);
+    let behind = behind_credentials(first);
+    let scheme_is_known = first.len() < value.len();
+    let behind = match behind.strip_prefix(' ') {
+        Some(second) if !scheme_is_known => behind_credentials(behind_schemes(second)),
+        _ => behind,
     };
-    span(lower, lower.len().checked_sub(first.len())?, length.saturating_add(more))
+    span(lower, lower.len().checked_sub(first.len())?, first.len().checked_sub(behind.len())?)
+}
+
+/// What comes after the known schemes with which the text begins.
+fn behind_schemes(mut text: &str) -> &str {
+    while let Some(behind) =
+        AUTHORIZATION_SCHEMES.iter().find_map(|scheme| text.strip_prefix(scheme)?.strip_prefix(' '))
+    {
+        text = behind;
+    }
+    text
+}
+
+fn behind_credentials(text: &str) -> &str {
+    let end = text.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ']' | ','));
+    end.and_then(|end| text.get(end..)).unwrap_or_default()
 }
 
 /// A word that is a secret by its looks: a JWT (RFC 7519), an AWS key id (`AKIA`, `ASIA` and 16 more).

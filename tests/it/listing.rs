@@ -528,8 +528,8 @@ fn broken_utf_8_is_replaced() {
     let (document, code) = Guardian::at(&connect.url()).run_json();
     assert_eq!((actions(&document), code), (vec!["orders/0 restarted".to_owned()], 0));
     assert_eq!(
-        instance(&document, "orders)", Some(0))["cause"],
-        "org.apache.kafka.connect.errors.RetriableException: write failed (IOException: caf\u{fffd}"
+        instance(&document, "orders", Some(0))["cause"],
+        "org.apache.kafka.connect.errors.RetriableException: write failed (IOException: caf\u{fffd})"
     );
 }
 

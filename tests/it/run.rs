@@ -41,13 +41,7 @@ fn every_request_has_a_connection_of_its_own() {
 fn a_failed_task_is_restarted_recovers_and_is_forgiven() {
     let connect = Connect::start(Profile::V3_9);
     connect.connector("orders").tasks(3);
-    connect.fail_task(
-        "orders",
-        2,
-        Failure::healing_after(1).caused_by(
-            "org.apache.kafka.connect.errors.RetriableException: write failed (IOException: disk)",
-        ),
-    );
+    connect.fail_task("orders", 2, Failure::healing_after(1).caused_by("java.io.IOException: disk"));
     let guardian = Guardian::at(&connect.url());
 
     let (first, code) = guardian.run_json();
