@@ -102,6 +102,10 @@ impl<T: OfInstance> ByInstance<T> {
         if entries.is_empty() {
             return;
         }
+        if self.0.is_empty() {
+            *self = Self::from(entries);
+            return;
+        }
         let mut all = std::mem::take(&mut self.0);
         // Grown step by step, it would at last take twice the room: in an outage that is a tenth of all memory.
         all.reserve_exact(entries.len());

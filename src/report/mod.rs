@@ -80,10 +80,10 @@ impl RunReport {
         self.plan.iter().flat_map(|plan| plan.lines.iter()).filter_map(|line| self.row(line))
     }
 
-    /// The same, what needs a reader first.
-    fn rows_for_a_reader(&self) -> Vec<Row<'_>> {
-        let lines = self.plan.iter().flat_map(|plan| plan.for_a_reader(&self.ledger));
-        lines.filter_map(|line| self.row(line)).collect()
+    /// The first of them for a reader, and how many there are in all.
+    fn rows_for_a_reader(&self, most: usize) -> (Vec<Row<'_>>, usize) {
+        let lines = self.plan.as_ref().map_or_else(Vec::new, |plan| plan.for_a_reader(&self.ledger));
+        (lines.iter().take(most).filter_map(|line| self.row(line)).collect(), lines.len())
     }
 
     fn warnings(&self) -> impl Iterator<Item = &String> {

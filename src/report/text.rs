@@ -43,10 +43,10 @@ pub fn render(report: &RunReport, width: Option<usize>) -> String {
         return text;
     }
     header(&mut text, report, about, plan);
-    let rows = report.rows_for_a_reader();
+    let (rows, count) = report.rows_for_a_reader(MOST_ROWS);
     if !rows.is_empty() {
         text.push('\n');
-        table(&mut text, &rows, about.started_at, width);
+        table(&mut text, &rows, count, about.started_at, width);
     }
     for warning in report.warnings() {
         let _ = writeln!(text, "{YELLOW}warning:{YELLOW:#} {}", sanitize(warning));
@@ -119,9 +119,9 @@ fn number(count: u64, what: &str) -> String {
 
 const HEADINGS: [&str; 7] = ["CONNECTOR", "TASK", "STATE", "ACTION", "ATTEMPTS", "NEXT", "ROOT CAUSE"];
 
-fn table(text: &mut String, rows: &[Row<'_>], now: Timestamp, width: Option<usize>) {
+fn table(text: &mut String, rows: &[Row<'_>], count: usize, now: Timestamp, width: Option<usize>) {
     let shown: Vec<(Style, [String; 7])> =
-        rows.iter().take(MOST_ROWS).map(|row| (style(row.line.action), cells(row, now))).collect();
+        rows.iter().map(|row| (style(row.line.action), cells(row, now))).collect();
     let mut widths = HEADINGS.map(UnicodeWidthStr::width);
     for (_, cells) in &shown {
         for (width, cell) in widths.iter_mut().zip(cells) {
@@ -138,7 +138,7 @@ fn table(text: &mut String, rows: &[Row<'_>], now: Timestamp, width: Option<usiz
     for (style, cells) in &shown {
         row(text, *style, cells, &widths, width.is_some());
     }
-    let more = rows.len().saturating_sub(MOST_ROWS);
+    let more = count.saturating_sub(rows.len());
     if more > 0 {
         let _ = writeln!(text, "{DIM}and {more} more (--output json shows all){DIM:#}");
     }
