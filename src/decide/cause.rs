@@ -8,7 +8,6 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
 
 use super::advice::{self, Advice};
 use super::text;
@@ -47,7 +46,7 @@ const WRAPPERS: [&str; 20] = [
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cause {
     /// One line, at most 300 characters, without secrets and control characters.
-    pub text: Arc<str>,
+    pub text: Box<str>,
     pub key: Key,
     pub advice: Advice,
 }
