@@ -12,7 +12,7 @@ mkdir -p "$cache"
 debian() {
   if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
     echo "tests/deploy: install $*" >&2
-    exit 1
+    return 1
   fi
   apt-get update -qq
   apt-get install -y -qq --no-install-recommends "$@" >/dev/null
@@ -44,6 +44,7 @@ export PATH=$cache/venv/bin:$PATH
 if ! cmp -s "$here/package.json" "$cache/npm/package.json"; then
   mkdir -p "$cache/npm"
   cp "$here/package.json" "$cache/npm/package.json.new"
+  command -v npm >/dev/null || debian npm || true
   if command -v npm >/dev/null && (cd "$cache/npm" && cp package.json.new package.json && npm install --silent --no-fund --no-audit >&2); then
     rm -f "$cache/npm/package.json.new"
   else
@@ -60,9 +61,13 @@ guardian_binary() {
   export GUARDIAN_BIN
 }
 
-# podman-compose asks podman for its version even where it only reads a file.
-compose_engine() {
-  command -v podman >/dev/null || debian podman
+# What the checks ask for besides: podman-compose asks podman for its version even where it only reads a file.
+debian_tools() {
+  local missing=() tool
+  for tool in podman:podman systemd-analyze:systemd runuser:util-linux cron:cron; do
+    command -v "${tool%%:*}" >/dev/null || missing+=("${tool##*:}")
+  done
+  [ ${#missing[@]} -eq 0 ] || debian "${missing[@]}"
 }
 
 # buildah and podman that work in a container or VM without systemd and with few rights
