@@ -1,6 +1,9 @@
 //! What a report says of one line of the plan: the line itself, what is remembered, and what comes next.
 
+use std::sync::Arc;
+
 use super::action::Action;
+use super::cause::Cause;
 use super::ledger::Ledger;
 use super::plan::Line;
 use super::policy::{Next, Policy, Wait};
@@ -15,6 +18,8 @@ pub struct Row<'a> {
     /// The attempts that it may have; `None` is without limit.
     pub limit: Option<u32>,
     pub first_failed_at: Option<Timestamp>,
+    /// The first cause of its episode, where the last one is another: it may say more.
+    pub first_cause: Option<Arc<Cause>>,
     pub last_attempt_at: Option<Timestamp>,
     /// When the next restart comes, if one will.
     pub next: Option<Next>,
@@ -86,6 +91,9 @@ impl<'a> Row<'a> {
             attempts,
             limit: policy.limit(),
             first_failed_at: episode.map(|episode| episode.first_failed_at),
+            first_cause: episode
+                .and_then(|episode| episode.first_cause.clone())
+                .filter(|first| line.cause.as_ref().is_none_or(|cause| cause.key != first.key)),
             last_attempt_at: episode.and_then(|episode| episode.last_attempt).map(|last| last.at),
             next,
             forgiven,

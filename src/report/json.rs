@@ -130,7 +130,8 @@ struct Instance<'a>(Row<'a>);
 
 impl Serialize for Instance<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Row { line, attempts, limit, first_failed_at, last_attempt_at, next, forgiven } = &self.0;
+        let Row { line, attempts, limit, first_failed_at, first_cause, last_attempt_at, next, forgiven } =
+            &self.0;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("connector", &sanitize(&line.id.connector))?;
         map.serialize_entry("task", &line.id.task)?;
@@ -143,6 +144,7 @@ impl Serialize for Instance<'_> {
         map.serialize_entry("next", &next.map(NextKey))?;
         map.serialize_entry("forgiven", &forgiven.map(NextKey))?;
         map.serialize_entry("cause", &line.cause.as_ref().map(|cause| &*cause.text))?;
+        map.serialize_entry("first_cause", &first_cause.as_ref().map(|cause| &*cause.text))?;
         map.serialize_entry("group", &line.cause.as_ref().map(|cause| cause.key.to_string()))?;
         map.serialize_entry("advice", &line.cause.as_ref().map(|cause| cause.advice.as_str()))?;
         map.serialize_entry("worker_id", &line.worker.as_deref())?;

@@ -3,12 +3,14 @@
 //! printer drops where there is no terminal.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
 use super::{About, RunReport};
 use crate::decide::action::Action;
+use crate::decide::cause::Cause;
 use crate::decide::model::Counts;
 use crate::decide::plan::Plan;
 use crate::decide::policy::Next;
@@ -187,13 +189,11 @@ fn cells(row: &Row<'_>, now: Timestamp) -> [String; 7] {
         (_, Some(limit)) => format!("{}/{limit}", row.attempts),
         (_, None) => row.attempts.to_string(),
     };
-    let cause = line.cause.as_ref().map(|cause| sanitize(&cause.text));
-    let why = match (line.error.as_deref(), cause) {
-        (Some(error), Some(cause)) => format!("{} | {cause}", sanitize(error)),
-        (Some(error), None) => sanitize(error).into_owned(),
-        (None, Some(cause)) => cause.into_owned(),
-        (None, None) => String::new(),
-    };
+    let text = |cause: &Option<Arc<Cause>>| cause.as_ref().map(|cause| sanitize(&cause.text).into_owned());
+    let first = text(&row.first_cause).map(|first| format!("first: {first}"));
+    let error = line.error.as_deref().map(|error| sanitize(error).into_owned());
+    let why: Vec<String> = [error, text(&line.cause), first].into_iter().flatten().collect();
+    let why = why.join(" | ");
     [
         sanitize(&line.id.connector).into_owned(),
         line.id.task.map_or_else(String::new, |task| task.to_string()),
