@@ -113,6 +113,16 @@ pub fn broker_jars() -> PathBuf {
     )
 }
 
+/// Debezium's PostgreSQL source and its JDBC sink, a folder each: connectors that people run.
+pub fn debezium() -> [PathBuf; 2] {
+    let of = |what: &str| format!("io.debezium:debezium-{what}:3.2.0.Final");
+    let driver = "org.postgresql:postgresql:42.7.7".to_owned();
+    [
+        fetched("debezium-postgres", &[of("connector-postgres")]),
+        fetched("debezium-jdbc", &[of("connector-jdbc"), of("core"), driver]),
+    ]
+}
+
 fn fetched(name: &str, artifacts: &[String]) -> PathBuf {
     let pom = pom(name, artifacts);
     // A changed list of artifacts is another folder, so nothing stale is ever used.

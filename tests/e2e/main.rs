@@ -6,7 +6,8 @@
 //! cargo test --locked --test e2e -- --ignored V3_9 V4_3 table::    # two of them, and the table
 //! ```
 //!
-//! Every test is `#[ignore]`d, because it needs a JDK 17 (`java`, `javac`, `keytool`), openssl, nginx and, the
+//! Every test is `#[ignore]`d, because it needs a JDK 17 (`java`, `javac`, `keytool`), openssl, nginx,
+//! PostgreSQL and, the
 //! first time, Maven and a repository that serves Kafka's jars; run on a machine without them, it fails and says
 //! what to install. The jars are kept in `$GUARDIAN_E2E_CACHE`, else `connector-guardian/e2e` in the user's cache folder.
 //! `GUARDIAN_E2E_KEEP=1` keeps logs and topics of the run in the temporary folder; without it nothing is
@@ -40,6 +41,7 @@ mod jars;
 mod jvm;
 mod kafka;
 mod nginx;
+mod postgres;
 mod scenarios;
 mod scene;
 mod table;

@@ -92,7 +92,9 @@ pub(crate) fn cause(data: &[u8]) {
             mask_secrets(&mask_secrets(&text)),
             Cause::of(&text).map(|cause| cause.text.to_string()).unwrap_or_default(),
         ];
-        assert!(trace.contains(SECRET) || !shown.iter().any(|text| text.contains(SECRET)), "{shown:?}");
+        // The trace may hold the word itself, perhaps with what is not shown within it.
+        let known = sanitize(&trace).contains(SECRET);
+        assert!(known || !shown.iter().any(|text| text.contains(SECRET)), "{shown:?}");
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod back_off;
 mod behind_nginx;
+mod databases;
 mod heals;
 mod left_alone;
 mod names;
