@@ -37,7 +37,7 @@ fn a_database_that_goes_and_comes_back_takes_its_connectors_along(version: &'sta
     worker.demand("POST", &format!("/connectors/{SOURCE}/tasks/0/restart"), "", 204);
     let (port, refused) = (format!("127.0.0.1:{}", database.port), "Connection refused");
     await_cause(&worker, &format!("{port} refused"));
-    let run = guardian.once(&["--settle", "0s"]);
+    let run = guardian.once(&[]);
     shows(&run, SOURCE, &[port.as_str(), refused], "passes");
 
     // Back, with another password: a person is needed.
@@ -45,14 +45,14 @@ fn a_database_that_goes_and_comes_back_takes_its_connectors_along(version: &'sta
     database.sql("src", "alter role dbz password 'second'");
     worker.demand("POST", &format!("/connectors/{SOURCE}/tasks/0/restart"), "", 204);
     await_cause(&worker, "password authentication failed");
-    let run = guardian.once(&["--settle", "0s"]);
+    let run = guardian.once(&[]);
     shows(&run, SOURCE, &["password authentication failed for user \"dbz\""], "needs_person");
 
     // The right password again: guardian brings back all that failed, and rows flow.
     database.sql("src", "alter role dbz password 'first'");
     database.sql("src", "insert into orders values (2, 'two')");
     wait::until_within(Duration::from_secs(240), "both connectors and the second row", || {
-        guardian.once(&["--settle", "0s"]);
+        guardian.once(&[]);
         std::thread::sleep(Duration::from_secs(3));
         let copied = copied(&database);
         if copied == "2" { Ok(()) } else { Err(format!("{copied} rows")) }
@@ -79,8 +79,8 @@ fn a_poisoned_record(worker: &Worker, database: &Postgres, guardian: &Guardian, 
     let config = sink(database, &topic);
     worker.create(POISONED, config.clone());
     worker.await_task(POISONED, 0, "FAILED");
-    let run = guardian.once(&["--settle", "0s"]);
-    shows(&run, POISONED, &["JsonParseException", "Unexpected character"], "needs_person");
+    let run = guardian.once(&[]);
+    shows(&run, POISONED, &["JsonParseException", "Unrecognized token 'oops'"], "needs_person");
     // The restart ends as the first start did.
     worker.await_task(POISONED, 0, "FAILED");
 
@@ -88,7 +88,7 @@ fn a_poisoned_record(worker: &Worker, database: &Postgres, guardian: &Guardian, 
     skips["errors.tolerance"] = "all".into();
     worker.demand("PUT", &format!("/connectors/{POISONED}/config"), &skips.to_string(), 200);
     wait::until_within(Duration::from_secs(60), "the sink to run again", || {
-        guardian.once(&["--settle", "0s"]);
+        guardian.once(&[]);
         let state = worker.status(POISONED)?["tasks"][0]["state"].clone();
         if state == "RUNNING" { Ok(()) } else { Err(state.to_string()) }
     });
