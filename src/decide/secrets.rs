@@ -123,7 +123,7 @@ fn value_of(lower: &str, at: usize, end: usize) -> Option<(usize, usize)> {
 /// `Authorization: SCHEME CREDENTIALS` (RFC 9110, 11.4). Of a scheme that is not known its name is masked too: it may be
 /// the secret.
 fn authorization(lower: &str, value: &str) -> Option<(usize, usize)> {
-    let value = value.trim_start_matches(['"', '\'', '[', '\\']);
+    let value = value.trim_start_matches(['"', '\'', '[', '{', '(', '\\']);
     let first = behind_schemes(value);
     let behind = behind_credentials(first);
     let scheme_is_known = first.len() < value.len();
@@ -358,10 +358,25 @@ mod tests {
         }
 
         #[test]
-        fn a_password_never_survives(before in "\\PC{0,9}", secret in "[a-zA-Z0-9!%+]{6,12}", quote in "|\"|'|\\\\\"") {
+        fn a_secret_never_survives(
+            before in "\\PC{0,9}",
+            secret in "[a-zA-Z0-9!%+]{6,12}",
+            key in prop::sample::select(vec![
+                "password", "PASSWD", "db.pass", "pwd", "passphrase", "client_secret", "token", "api-key", "apiKey",
+                "X-Api-Key", "accessKey", "access_key", "AccountKey", "SharedAccessKey", "sig", "signature",
+                "basic.auth.user.info", "snowflake.private.key", "Authorization", "ssl.key.password",
+            ]),
+            delimiter in prop::sample::select(vec!["=", ": ", ":", " = ", " => ", "=[", "={"]),
+            quote in "|\"|'|\\\\\"",
+            open in "|\\{|\\[|\\?a=1&|;b=2;|\\{\"x\":\\{\"",
+        ) {
             prop_assume!(!before.contains(&secret));
-            for text in [format!("{before} password={quote}{secret}{quote} x"), format!("{before} jdbc://u:{secret}@h/d")] {
-                prop_assert!(!mask_secrets(&text).contains(&secret), "{}", mask_secrets(&text));
+            for text in [
+                format!("{before} {open}{key}{delimiter}{quote}{secret}{quote} x"),
+                format!("{before} jdbc://u:{secret}@h/d"),
+                format!("{before} Bearer {secret}{secret}"),
+            ] {
+                prop_assert!(!mask_secrets(&text).contains(&secret), "{} of {text}", mask_secrets(&text));
             }
         }
     }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use connector_guardian::decide::cause::Cause;
+use connector_guardian::decide::advice::{CLASSES, MESSAGES};
+use connector_guardian::decide::cause::{Cause, WRAPPERS};
 use connector_guardian::decide::secrets::mask_secrets;
 
 /// One trace and what is expected of it.
@@ -94,6 +95,18 @@ fn every_trace_says_why() {
         held_out.len(),
         held_out.join("\n")
     );
+}
+
+/// A rule without a trace is a guess.
+#[test]
+fn every_rule_has_a_trace() {
+    let traces: String =
+        part("tuned").into_values().chain(part("held-out").into_values()).map(|it| it.trace).collect();
+    let lower = traces.to_lowercase();
+    let messages = MESSAGES.iter().map(|(part, _)| *part).filter(|part| !lower.contains(part));
+    let others =
+        CLASSES.iter().map(|(class, _)| *class).chain(WRAPPERS).filter(|text| !traces.contains(text));
+    assert_eq!(messages.chain(others).collect::<Vec<_>>(), [""; 0]);
 }
 
 /// `text:` is a message (`\n` is a line's end), `secret:` must vanish, `keeps:` must stay.
