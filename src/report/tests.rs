@@ -14,6 +14,7 @@ use crate::decide::listing::{Listing, Sighting};
 use crate::decide::model::{InstanceId, State};
 use crate::decide::outcome::Outcome;
 use crate::decide::plan::{Plan, Rules, plan};
+use crate::decide::policy::tests::doubling;
 use crate::decide::policy::{Pace, Policy};
 use crate::decide::row::View;
 use crate::decide::select::Filter;
@@ -41,15 +42,7 @@ impl World {
             listing: Listing::default(),
             sightings: Vec::new(),
             ledger: Ledger { run: 160, ..Ledger::default() },
-            policy: Policy {
-                backoff: true,
-                max_restart: Some(7),
-                ratio: 2,
-                pace: Pace::Runs { cap: None },
-                settle: Duration::ZERO,
-                stuck_after: None,
-                max_per_run: None,
-            },
+            policy: doubling(),
             filter: Filter::default(),
             // 2026-11-22T10:00:00Z
             now: Timestamp::from_millis(1_795_341_600_000),
