@@ -3,6 +3,7 @@
 //! how they are refunded. It must not decide what to restart (`plan`).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::listing::{Listing, Sighting};
 use super::model::{InstanceId, State};
@@ -190,11 +191,13 @@ impl Record {
     fn see_failed(&mut self, seen: &Sighting, run: u64, now: Timestamp) {
         let episode = self.episode.get_or_insert_with(|| Episode::starting(run, now));
         episode.healthy = None;
-        if seen.cause.is_some() {
-            episode.cause.clone_from(&seen.cause);
-        }
-        if episode.first_cause.is_none() {
-            episode.first_cause.clone_from(&seen.cause);
+        if let Some(cause) = &seen.cause {
+            if episode.first_cause.is_none()
+                && episode.cause.as_ref().is_some_and(|last| last.key != cause.key)
+            {
+                episode.first_cause = episode.cause.take();
+            }
+            episode.cause = Some(Arc::clone(cause));
         }
         if seen.worker.is_some() {
             episode.worker.clone_from(&seen.worker);

@@ -35,7 +35,7 @@ pub struct Episode {
     pub not_found: bool,
     /// It was reported as given up.
     pub gave_up: bool,
-    /// The first cause of the episode; the last one may say less.
+    /// The first cause of the episode, once there was another one, which may say less.
     pub first_cause: Option<Arc<Cause>>,
     /// The cause of its latest failure.
     pub cause: Option<Arc<Cause>>,

@@ -275,11 +275,7 @@ impl<'a> From<&'a Episode> for EpisodeLine<'a> {
             not_found: episode.not_found,
             gave_up: episode.gave_up,
             worker: episode.worker.as_deref().map(Text::Borrowed),
-            first_cause: episode
-                .first_cause
-                .as_deref()
-                .filter(|first| Some(*first) != episode.cause.as_deref())
-                .map(CauseLine::from),
+            first_cause: episode.first_cause.as_deref().map(CauseLine::from),
             cause: episode.cause.as_deref().map(|cause| Written::Cause(cause.into())),
         }
     }
@@ -354,7 +350,7 @@ impl EpisodeLine<'_> {
             healthy: self.healthy.map(Streak::from),
             not_found: self.not_found,
             gave_up: self.gave_up,
-            first_cause: first.or_else(|| cause.clone()),
+            first_cause: first,
             cause,
             worker: self.worker.map(|text| shared.texts.share(&*text)),
         })
