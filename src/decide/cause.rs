@@ -14,9 +14,6 @@ use super::text;
 
 /// So many of the innermost exceptions are looked at. Real chains have up to eight.
 const REMEMBERED: usize = 32;
-/// So much of a message's head, and of its end, is looked at: an exception may quote a whole record. Far more than is
-/// shown, because a secret that began before this could not be told.
-const LOOKED_AT: usize = 128 * 1024;
 
 /// What wrappers say that says nothing of the failure: the beginning of a message.
 pub const WRAPPERS: [&str; 11] = [
@@ -162,7 +159,7 @@ impl<'a> Thrown<'a> {
             line.split_once(':').is_some_and(|(class, _)| is_class(class) && class.contains('.'))
         };
         let announced = lines.clone().rfind(begins_with_class).or_else(|| lines.next());
-        looked_at(announced.unwrap_or(first))
+        text::looked_at(announced.unwrap_or(first))
     }
 
     /// Nothing of its own: empty, `null`, its class or that of the one below, or what the one below says anyway.
@@ -186,8 +183,13 @@ impl<'a> Thrown<'a> {
 }
 
 /// The lines of a text on one line.
-fn joined(text: &str) -> String {
-    looked_at(text).lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+fn joined(message: &str) -> String {
+    text::looked_at(message)
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// `org.example.SomeException`, `SomeException`, `a.b.C$D`.
@@ -197,16 +199,6 @@ fn is_class(text: &str) -> bool {
         && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '$' | '_'))
         && text.starts_with(char::is_alphabetic)
         && last.starts_with(|c: char| c.is_uppercase() || c.is_ascii_digit())
-}
-
-/// The head and the end of a text that may be very long.
-fn looked_at(text: &str) -> String {
-    if text.len() <= LOOKED_AT.saturating_mul(2) {
-        return text.to_owned();
-    }
-    let boundary = |at: usize| (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
-    let (head, tail) = (boundary(LOOKED_AT), boundary(text.len().saturating_sub(LOOKED_AT)));
-    format!("{} … {}", slice(text, 0, head), slice(text, tail, text.len()))
 }
 
 /// What the chain says: unmasked and uncut.

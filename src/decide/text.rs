@@ -14,11 +14,15 @@ use super::secrets::mask_secrets;
 /// failures must stay readable.
 pub(super) const LONGEST: usize = 300;
 
+/// So much of a text's head, and of its end, is looked at: far more than is shown, because a secret that began before this
+/// could not be told, and few enough that the search for secrets takes no time.
+const LOOKED_AT: usize = 8 * 1024;
+
 /// A line as it may be shown: printable, without secrets, at most 300 characters; a longer one loses its middle, because
 /// the class stands at its beginning and what to do at its end.
 pub fn one_line(line: &str) -> String {
     let line = sanitize(line);
-    let masked = mask_secrets(line.trim());
+    let masked = mask_secrets(&looked_at(line.trim()));
     let count = masked.chars().count();
     if count <= LONGEST {
         return masked;
@@ -28,6 +32,16 @@ pub fn one_line(line: &str) -> String {
     let head = LONGEST.saturating_sub(tail).saturating_sub(1);
     let kept = masked.chars().take(head).chain(['…']);
     kept.chain(masked.chars().skip(count.saturating_sub(tail))).collect()
+}
+
+/// The head and the end of a text that may be very long: an exception may quote a whole record.
+pub(super) fn looked_at(text: &str) -> String {
+    if text.len() <= LOOKED_AT.saturating_mul(2) {
+        return text.to_owned();
+    }
+    let boundary = |at: usize| (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    let (head, tail) = (boundary(LOOKED_AT), boundary(text.len().saturating_sub(LOOKED_AT)));
+    format!("{} … {}", text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default())
 }
 
 /// The text without control characters and without the characters that turn or
