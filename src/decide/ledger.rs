@@ -104,8 +104,8 @@ impl Ledger {
             if says_nothing || listing.sightings.has(&record.id) {
                 return true;
             }
-            let absent = Streak::one_more(record.absent, now);
-            record.absent = Some(absent);
+            let absent = Streak::one_more(record.absent.as_deref().copied(), now);
+            record.absent = Some(Box::new(absent));
             !policy.forgets(record.attempts(), &absent, now)
         });
     }
@@ -166,8 +166,8 @@ impl Record {
             }
             State::Paused | State::Stopped => {}
             State::Unassigned | State::Restarting | State::Other(_) => {
-                let transition = Streak::one_more(self.transition, now);
-                self.transition = Some(transition);
+                let transition = Streak::one_more(self.transition.as_deref().copied(), now);
+                self.transition = Some(Box::new(transition));
                 if policy.is_stuck(transition.runs) {
                     self.see_failed(seen, run, now);
                 }

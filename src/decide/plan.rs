@@ -298,7 +298,7 @@ fn failed(connector: &str, episode: Option<&Episode>, rules: Rules<'_>, run: u64
 }
 
 fn transition_runs(record: &Record) -> u64 {
-    record.transition.map_or(0, |streak| streak.runs)
+    record.transition.as_ref().map_or(0, |streak| streak.runs)
 }
 
 /// One sentence for all of them, a few by name.

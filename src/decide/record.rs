@@ -14,10 +14,11 @@ pub struct Record {
     pub id: InstanceId,
     /// Its present episode of failure.
     pub episode: Option<Episode>,
-    /// Since when it has been in transition, run after run.
-    pub transition: Option<Streak>,
+    /// Since when it has been in transition, run after run. Boxed, as is what follows, because few records have it: an
+    /// outage has a hundred thousand.
+    pub transition: Option<Box<Streak>>,
     /// Since when it has been absent from the listing, run after run.
-    pub absent: Option<Streak>,
+    pub absent: Option<Box<Streak>>,
 }
 
 /// From the first sighting as failed until forgiven, reset or gone.

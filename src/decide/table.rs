@@ -31,8 +31,11 @@ impl<T> Deref for ByInstance<T> {
 /// Of two entries for one instance the first is kept.
 impl<T: OfInstance> From<Vec<T>> for ByInstance<T> {
     fn from(mut entries: Vec<T>) -> Self {
-        entries.sort_by(|a, b| a.id().cmp(b.id()));
-        entries.dedup_by(|later, earlier| later.id() == earlier.id());
+        // Mostly they are in order, and to sort takes room for half of them.
+        if !entries.is_sorted_by(|a, b| a.id() < b.id()) {
+            entries.sort_by(|a, b| a.id().cmp(b.id()));
+            entries.dedup_by(|later, earlier| later.id() == earlier.id());
+        }
         Self(entries)
     }
 }

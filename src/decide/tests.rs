@@ -325,8 +325,9 @@ fn absent_is_neither_healthy_nor_deleted() {
 fn a_pause_ends_an_absence() {
     let mut world = World::new().with("a", "RUNNING", &["FAILED"]).with("b", "RUNNING", &[]);
     world.run();
-    let absent_for =
-        |world: &World| world.ledger.records.get(&InstanceId::task("a", 0)).unwrap().absent.map(|it| it.runs);
+    let absent_for = |world: &World| {
+        world.ledger.records.get(&InstanceId::task("a", 0)).unwrap().absent.as_ref().map(|it| it.runs)
+    };
     for _ in 0..3 {
         world.connectors.remove("a");
         (0..11).for_each(|_| drop(world.run()));

@@ -254,8 +254,8 @@ impl<'a> From<&'a Record> for Instance<'a> {
             connector: Text::Borrowed(&record.id.connector),
             task: record.id.task,
             episode: record.episode.as_ref().map(EpisodeLine::from),
-            in_transition: record.transition.map(StreakLine::from),
-            absent: record.absent.map(StreakLine::from),
+            in_transition: record.transition.as_deref().copied().map(StreakLine::from),
+            absent: record.absent.as_deref().copied().map(StreakLine::from),
         }
     }
 }
@@ -325,8 +325,8 @@ impl Instance<'_> {
         Ok(Record {
             id: InstanceId { connector: shared.texts.share(&*self.connector), task: self.task },
             episode: self.episode.map(|line| line.into_episode(shared)).transpose()?,
-            transition: self.in_transition.map(Streak::from),
-            absent: self.absent.map(Streak::from),
+            transition: self.in_transition.map(|line| Box::new(line.into())),
+            absent: self.absent.map(|line| Box::new(line.into())),
         })
     }
 }
@@ -480,8 +480,14 @@ mod tests {
             );
         let id = ("\\PC{1,8}", any::<Option<u32>>())
             .prop_map(|(name, task)| InstanceId { connector: name.into(), task });
-        let record = (id, prop::option::of(episode), streak(), streak())
-            .prop_map(|(id, episode, transition, absent)| Record { id, episode, transition, absent });
+        let record = (id, prop::option::of(episode), streak(), streak()).prop_map(
+            |(id, episode, transition, absent)| Record {
+                id,
+                episode,
+                transition: transition.map(Box::new),
+                absent: absent.map(Box::new),
+            },
+        );
         (any::<u64>(), prop::collection::vec(record, 0..5))
             .prop_map(|(run, records)| Ledger { run, records: records.into() })
     }
