@@ -68,8 +68,8 @@ pub fn schedule(config: &Config) -> Exit {
     }
 }
 
-/// The first `most` restarts of an instance that never recovers, and one more
-/// entry behind the last allowed one.
+/// The first `most` restarts of an instance that never recovers, and, when the last allowed one is among them, an entry for
+/// the run after it.
 fn timetable(policy: &Policy, every: Duration, most: usize) -> Vec<Entry> {
     let last = policy.limit().map_or(u32::MAX, |limit| limit.saturating_add(1));
     let mut run = 0_u64;

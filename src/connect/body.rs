@@ -115,17 +115,17 @@ pub(super) struct Body {
     ready: io::Cursor<Vec<u8>>,
     /// The beginning of a character, or of an escape, whose rest is in the next
     /// chunk.
-    begun: Vec<u8>,
+    partial: Vec<u8>,
 }
 
 impl Body {
     fn new(chunks: mpsc::Receiver<Result<Vec<u8>, ()>>) -> Self {
-        Self { chunks, ready: io::Cursor::default(), begun: Vec::new() }
+        Self { chunks, ready: io::Cursor::default(), partial: Vec::new() }
     }
 
     /// Makes the next chunk ready; `false` at the end.
     fn refill(&mut self) -> io::Result<bool> {
-        let mut bytes = std::mem::take(&mut self.begun);
+        let mut bytes = std::mem::take(&mut self.partial);
         let last = match self.chunks.blocking_recv() {
             Some(Ok(chunk)) => {
                 if bytes.is_empty() {
@@ -144,7 +144,7 @@ impl Body {
             Err(error) => self.repair(error.as_bytes(), last),
         };
         let end = mend_escapes(&mut text, last);
-        self.begun.splice(..0, text.split_off(end).into_bytes());
+        self.partial.splice(..0, text.split_off(end).into_bytes());
         self.ready = io::Cursor::new(text.into_bytes());
         Ok(true)
     }
@@ -160,7 +160,7 @@ impl Body {
             let unfinished = chunks.peek().is_none()
                 && std::str::from_utf8(invalid).is_err_and(|error| error.error_len().is_none());
             if unfinished && !last {
-                self.begun = invalid.to_vec();
+                self.partial = invalid.to_vec();
             } else if !invalid.is_empty() {
                 repaired.push(char::REPLACEMENT_CHARACTER);
             }
@@ -170,7 +170,9 @@ impl Body {
 }
 
 /// Replaces, in place, each escape of half a character (`\ud83d` without its
-/// `\udca5`), which parsers refuse. Returns where the text ends, or where an
+/// `\udca5`), which parsers refuse. Jackson writes every character beyond the
+/// BMP as two escapes (jackson-core #223) and checks that they are a pair only
+/// since 2.21 (#1500), so that a trace that was cut within one reaches us so. Returns where the text ends, or where an
 /// escape begins of which more may follow.
 fn mend_escapes(text: &mut String, last: bool) -> usize {
     const BOTH_HALVES: usize = 12;

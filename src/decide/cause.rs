@@ -86,7 +86,7 @@ struct Thrown<'a> {
 /// The exceptions of the outer chain, outermost first; of a long chain its innermost.
 fn chain(trace: &str) -> VecDeque<Thrown<'_>> {
     let mut chain = VecDeque::new();
-    let mut begun: Option<(usize, usize)> = None;
+    let mut span: Option<(usize, usize)> = None;
     let mut frame = None;
     let mut at = 0_usize;
     // Whether the line belongs to the message of the exception that has begun.
@@ -95,36 +95,36 @@ fn chain(trace: &str) -> VecDeque<Thrown<'_>> {
         let (start, end) = (at, at.saturating_add(line.len()));
         at = end;
         if let Some(rest) = line.strip_prefix("Caused by: ") {
-            push(&mut chain, trace, begun, frame.take());
-            begun = Some((end.saturating_sub(rest.len()), end));
+            push(&mut chain, trace, span, frame.take());
+            span = Some((end.saturating_sub(rest.len()), end));
             in_message = true;
         } else if line.starts_with("\tat ") || line.starts_with("\t... ") || line.starts_with("\tSuppressed:")
         {
             in_message = false;
             if let Some(called) = line.strip_prefix("\tat ")
                 && frame.is_none()
-                && begun.is_some()
+                && span.is_some()
             {
                 frame = Some(called.trim());
             }
-        } else if begun.is_none() && !line.trim().is_empty() {
-            begun = Some((start, end));
+        } else if span.is_none() && !line.trim().is_empty() {
+            span = Some((start, end));
             in_message = true;
         } else if in_message {
-            begun = begun.map(|(start, _)| (start, end));
+            span = span.map(|(start, _)| (start, end));
         }
     }
-    push(&mut chain, trace, begun, frame);
+    push(&mut chain, trace, span, frame);
     chain
 }
 
 fn push<'a>(
     chain: &mut VecDeque<Thrown<'a>>,
     trace: &'a str,
-    begun: Option<(usize, usize)>,
+    span: Option<(usize, usize)>,
     frame: Option<&'a str>,
 ) {
-    let Some((start, end)) = begun else { return };
+    let Some((start, end)) = span else { return };
     if chain.len() >= REMEMBERED {
         chain.pop_front();
     }

@@ -66,12 +66,10 @@ impl std::fmt::Debug for Secret {
 /// The credentials that every request carries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Authorization {
-    /// Nobody.
     #[default]
     None,
     /// RFC 7617.
     Basic {
-        /// The user's name.
         user: String,
         /// Its password.
         password: Secret,
