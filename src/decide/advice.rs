@@ -83,12 +83,10 @@ pub const MESSAGES: &[(&str, Advice)] = &[
     ("unable to authenticate", Advice::NeedsPerson),
     ("access key id you provided does not exist", Advice::NeedsPerson),
     ("signaturedoesnotmatch", Advice::NeedsPerson),
-    ("access denied", Advice::NeedsPerson),
     ("permission denied for", Advice::NeedsPerson),
     ("not authorized", Advice::NeedsPerson),
     ("unauthorized", Advice::NeedsPerson),
     ("does not have storage.objects", Advice::NeedsPerson),
-    ("jwt token is invalid", Advice::NeedsPerson),
     // A position that is gone.
     ("no longer available on the server", Advice::NeedsPerson),
     ("do not contain the offset scn", Advice::NeedsPerson),
