@@ -34,14 +34,16 @@ pub fn one_line(line: &str) -> String {
     kept.chain(masked.chars().skip(count.saturating_sub(tail))).collect()
 }
 
-/// The head and the end of a text that may be very long: an exception may quote a whole record.
+/// The head and the end of a text that may be very long: an exception may quote a whole record. The end begins with a
+/// whole word, for half of a secret could not be told.
 pub(super) fn looked_at(text: &str) -> String {
     if text.len() <= LOOKED_AT.saturating_mul(2) {
         return text.to_owned();
     }
     let boundary = |at: usize| (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
     let (head, tail) = (boundary(LOOKED_AT), boundary(text.len().saturating_sub(LOOKED_AT)));
-    format!("{} … {}", text.get(..head).unwrap_or_default(), text.get(tail..).unwrap_or_default())
+    let end = text.get(tail..).and_then(|end| end.split_once(char::is_whitespace)).map_or("", |(_, end)| end);
+    format!("{} … {end}", text.get(..head).unwrap_or_default())
 }
 
 /// The text without control characters and without the characters that turn or

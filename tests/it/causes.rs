@@ -139,6 +139,22 @@ fn every_secret_is_masked() {
     assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// The end of a long message is looked at without its beginning.
+#[test]
+fn no_part_of_a_long_secret_is_shown() {
+    for text in [
+        "password=SECRET",
+        "password=SECRET was refused",
+        "Bearer SECRET",
+        "eyJSECRET.SECRET",
+        "key: MIISECRET7 x",
+    ] {
+        let trace = format!("a.B: it said {}", text.replace("SECRET", &"hunter2".repeat(10_000)));
+        let cause = Cause::of(&trace).unwrap().text;
+        assert!(!cause.contains("hunter"), "{cause}");
+    }
+}
+
 /// Each of these took minutes where the time grew with the square of the length.
 #[test]
 fn a_long_trace_takes_its_length() {
