@@ -70,6 +70,10 @@ pub const MESSAGES: &[(&str, Advice)] = &[
     ("slowdown", Advice::Passes),
     ("deadlock", Advice::Passes),
     ("lock wait", Advice::Passes),
+    // Credentials that a start fetches anew.
+    ("expired", Advice::Unknown),
+    ("kerberos", Advice::Unknown),
+    ("gss initiate failed", Advice::Unknown),
     // Wrong credentials.
     ("password authentication failed", Advice::NeedsPerson),
     ("access denied for user", Advice::NeedsPerson),

@@ -30,6 +30,14 @@ pub const WRAPPERS: [&str; 11] = [
     "Converting byte[] to Kafka Connect data failed due to serialization error",
 ];
 
+/// Lines of a message that explain it to its developer, or quote the record: they and what follows are left out.
+const DETAILS: [&str; 6] = ["Detail:", "Hint:", "Position:", "Where:", "at [Source", "Failing row"];
+
+/// What stands before the reason in a message that quotes a statement with its values, and what stands behind it
+/// (`java.sql.BatchUpdateException` of pgjdbc).
+const STATEMENT: (&str, &str) = ("Batch entry ", " was aborted: ");
+const TRAILER: &str = "Call getNextException to see other errors in the batch.";
+
 /// Why an instance failed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cause {
@@ -79,7 +87,7 @@ struct Thrown<'a> {
     class: &'a str,
     /// All its lines.
     message: &'a str,
-    /// `io.example.Writer.write(Writer.java:77)`.
+    /// `io.example.Writer.write(Writer.java:77)`: the first that is not the JDK's, if there is one.
     frame: Option<&'a str>,
 }
 
@@ -102,8 +110,8 @@ fn chain(trace: &str) -> VecDeque<Thrown<'_>> {
         {
             in_message = false;
             if let Some(called) = line.strip_prefix("\tat ")
-                && frame.is_none()
                 && span.is_some()
+                && frame.is_none_or(|first| is_of_the_jdk(first) && !is_of_the_jdk(called))
             {
                 frame = Some(called.trim());
             }
@@ -129,6 +137,11 @@ fn push<'a>(
         chain.pop_front();
     }
     chain.push_back(Thrown::new(slice(trace, start, end), frame));
+}
+
+/// `Objects.requireNonNull` says nothing of who called it.
+fn is_of_the_jdk(frame: &str) -> bool {
+    ["java.", "jdk.", "sun."].iter().any(|package| frame.starts_with(package))
 }
 
 fn slice(text: &str, start: usize, end: usize) -> &str {
@@ -159,7 +172,7 @@ impl<'a> Thrown<'a> {
             line.split_once(':').is_some_and(|(class, _)| is_class(class) && class.contains('.'))
         };
         let announced = lines.clone().rfind(begins_with_class).or_else(|| lines.next());
-        text::looked_at(announced.unwrap_or(first))
+        joined(announced.unwrap_or(first))
     }
 
     /// Nothing of its own: empty, `null`, its class or that of the one below, or what the one below says anyway.
@@ -172,6 +185,7 @@ impl<'a> Thrown<'a> {
         });
         message.is_empty()
             || message == "null"
+            || message.starts_with("[CIRCULAR REFERENCE")
             || repeats
             || message == self.class
             || below.is_some_and(|below| message == below.class)
@@ -182,14 +196,22 @@ impl<'a> Thrown<'a> {
     }
 }
 
-/// The lines of a text on one line.
+/// What a message says, on one line.
 fn joined(message: &str) -> String {
-    text::looked_at(message)
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+    let looked_at = text::looked_at(message);
+    let mut lines = looked_at.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next();
+    let others = lines.take_while(|line| !DETAILS.iter().any(|detail| line.starts_with(detail)));
+    let words: Vec<&str> = first.into_iter().chain(others).flat_map(str::split_whitespace).collect();
+    let line = words.join(" ");
+    let line = match line
+        .split_once(STATEMENT.0)
+        .and_then(|(before, rest)| Some((before, rest.split_once(STATEMENT.1)?)))
+    {
+        Some((before, (_, reason))) => format!("{before}{reason}"),
+        None => line,
+    };
+    line.strip_suffix(TRAILER).map_or_else(|| line.clone(), |line| line.trim_end().to_owned())
 }
 
 /// `org.example.SomeException`, `SomeException`, `a.b.C$D`.
@@ -229,19 +251,28 @@ fn tell(chain: &VecDeque<Thrown<'_>>) -> Option<String> {
     }
     // It says too little: `Connection refused`, of what?
     let outer = || (0..found).rev().filter_map(says);
-    let more = outer().find(|thrown| names_something(&thrown.line())).or_else(|| outer().next());
-    Some(match more {
-        Some(more) if !more.line().contains(&line) => {
-            format!("{} ({})", named(more.class, &more.line()), named(short(found_thrown.class), &line))
+    let next = outer().next();
+    let more = outer().find(|thrown| names_something(&thrown.line())).or(next);
+    let mut told: Vec<(&str, String)> = more.into_iter().map(|more| (more.class, more.line())).collect();
+    let between = next.filter(|next| Some(*next) != more).map(|next| (short(next.class), next.line()));
+    for (class, line) in between.into_iter().chain([(short(found_thrown.class), line)]) {
+        if !told.iter().any(|(_, outer)| outer.contains(&line)) {
+            told.push((class, line));
         }
-        Some(more) => named(more.class, &more.line()),
-        None => named(found_thrown.class, &line),
+    }
+    let (class, line) = told.first()?;
+    let class = if more.is_none() { found_thrown.class } else { class };
+    let behind: Vec<String> = told.iter().skip(1).map(|(class, line)| named(class, line)).collect();
+    Some(if behind.is_empty() {
+        named(class, line)
+    } else {
+        format!("{} ({})", named(class, line), behind.join("; "))
     })
 }
 
 /// Nobody says anything: the innermost class and where it was thrown, or the outermost words that there are.
 fn bare(chain: &[&Thrown<'_>], innermost: &Thrown<'_>) -> String {
-    match (innermost.class, innermost.frame.map(short_frame)) {
+    match (innermost.class, innermost.frame.filter(|frame| is_clean(frame)).map(short_frame)) {
         ("", _) => {
             chain.iter().map(|thrown| named(thrown.class, &thrown.line())).next_back().unwrap_or_default()
         }
@@ -265,6 +296,11 @@ fn short(class: &str) -> &str {
     class.rsplit('.').next().unwrap_or(class)
 }
 
+/// A frame is shortened before it is masked, which would hide a part of a secret only.
+fn is_clean(frame: &str) -> bool {
+    text::one_line(frame) == frame
+}
+
 /// `java.base/io.example.Writer.write(Writer.java:77)` is `Writer.write(Writer.java:77)`.
 fn short_frame(frame: &str) -> &str {
     let called = frame.find('(').unwrap_or(frame.len());
@@ -276,7 +312,9 @@ fn short_frame(frame: &str) -> &str {
 fn names_something(message: &str) -> bool {
     let path_or_host = |word: &str| {
         let word = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '/');
-        word.len() > 2 && (word.starts_with('/') || word.trim_end_matches('.').contains(['.', '/', '_', '@']))
+        // "I/O" and "TCP/IP" are no paths.
+        let is_path = word.starts_with('/') || word.matches('/').count() > 1;
+        word.len() > 2 && (is_path || word.trim_end_matches('.').contains(['.', '_', '@']))
     };
     message.contains(|c: char| c.is_ascii_digit() || matches!(c, '"' | '`' | '[' | '<'))
         || message.match_indices('\'').any(|(at, _)| {
@@ -297,14 +335,24 @@ fn normalized(line: &str) -> String {
             && !quoted.contains('\n')
             && (c != '\'' || !kept.ends_with(char::is_alphanumeric))
         {
+            let host = host_of(quoted, names_host(&kept));
             kept.push(c);
-            kept.push_str(if quoted.contains(|c: char| c.is_ascii_digit()) { "*" } else { quoted });
+            kept.push_str(match host {
+                Some(host) => host,
+                None if quoted.contains(|c: char| c.is_ascii_digit()) => "*",
+                None => quoted,
+            });
             kept.push(c);
             rest = rest.get(quoted.len().saturating_add(2)..).unwrap_or_default();
         } else if c.is_alphanumeric() {
             let end = rest.find(|c: char| !is_of_a_word(c)).unwrap_or(rest.len());
             let (word, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
-            kept.push_str(&normalized_word(word, after));
+            let normal = if names_host(&kept) && is_name(word) {
+                word.to_owned()
+            } else {
+                normalized_word(word, after)
+            };
+            kept.push_str(&normal);
             rest = after;
         } else {
             kept.push(c);
@@ -318,15 +366,53 @@ fn is_of_a_word(c: char) -> bool {
     c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '+')
 }
 
+/// Whether the next word is a host, by what stands before it.
+fn names_host(before: &str) -> bool {
+    let word = before.trim_end_matches([' ', ':', '=', '[', '(', '"', '\'']);
+    let lower = word.get(word.len().saturating_sub(20)..).unwrap_or_default().to_ascii_lowercase();
+    before.len() > word.len()
+        && ["host", "hostname", "unknownhostexception"].iter().any(|name| lower.ends_with(name))
+}
+
+/// The host in a quoted value that is one, without its port.
+fn host_of(quoted: &str, is_named: bool) -> Option<&str> {
+    let (host, port) = quoted.split_once(':').map_or((quoted, None), |(host, port)| (host, Some(port)));
+    let is_port = |port: &str| !port.is_empty() && port.chars().all(|c| c.is_ascii_digit());
+    let is_host = is_named || port.is_some() || is_domain(host);
+    (is_host && is_name(host) && port.is_none_or(is_port)).then_some(host)
+}
+
+/// A name of DNS, as far as one can see: a version or a time begins with a digit.
+fn is_name(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_alphabetic())
+        && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'))
+}
+
+fn is_domain(word: &str) -> bool {
+    let last = word.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    word.contains('.') && last.len() >= 2 && last.chars().all(char::is_alphabetic)
+}
+
+fn is_uuid(word: &str) -> bool {
+    let groups = word
+        .trim_end_matches('.')
+        .split('-')
+        .map(|group| (group.len(), group.chars().all(|c| c.is_ascii_hexdigit())));
+    groups.eq([8, 4, 4, 4, 12].map(|length| (length, true)))
+}
+
 fn normalized_word(word: &str, after: &str) -> String {
+    if is_uuid(word) {
+        return "*".to_owned();
+    }
     let has_digit = word.contains(|c: char| c.is_ascii_digit());
     let has_letter = word.contains(char::is_alphabetic);
     if !has_digit {
         return word.to_owned();
     }
     let port = after.strip_prefix(':').is_some_and(|port| port.starts_with(|c: char| c.is_ascii_digit()));
-    let last = word.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
-    let domain = word.contains('.') && last.len() >= 2 && last.chars().all(char::is_alphabetic);
+    let port = port && is_name(word);
+    let domain = is_domain(word);
     let hexadecimal = |text: &str| text.len() >= 8 && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
     let base64 = word.len() >= 8
         && word.contains(|c: char| c.is_ascii_uppercase())

@@ -66,14 +66,21 @@ fn listed(listing: &Listing) {
     listing.warnings.iter().for_each(|warning| one_clean_line(warning));
 }
 
-/// A trace gives one short clean line or nothing, and a secret is masked, whatever stands around it.
+/// A trace gives one short clean line or nothing, and a key in which further frames and numbers do not count; and a secret
+/// is masked, whatever stands around it.
 pub(crate) fn cause(data: &[u8]) {
     let trace = String::from_utf8_lossy(data);
     if let Some(cause) = Cause::of(&trace) {
         a_cause(&cause.text);
         one_clean_line(&cause.text);
-        assert_eq!(Cause::of(&trace), Some(cause), "the same trace has the same key");
+        let longer = format!("{trace}\n\t... 24 more\n");
+        assert_eq!(Cause::of(&longer).map(|cause| cause.key), Some(cause.key), "frames are not in the key");
     }
+    let [one, same, other] = ["17 of 9", "18 of 1", "17 in 9"].map(|took| {
+        let trace = format!("{trace}\nCaused by: a.Exception: took {took} at db1:5432");
+        Cause::of(&trace).expect("a cause").key
+    });
+    assert!(one == same && one != other, "{one} {same} {other}");
     let mut middle = trace.len() / 2;
     while !trace.is_char_boundary(middle) {
         middle -= 1;
@@ -85,6 +92,9 @@ pub(crate) fn cause(data: &[u8]) {
         format!(" password=&{SECRET} "),
         format!(" jdbc://user:{SECRET}@db/x "),
         format!(" Bearer {SECRET} "),
+        format!(" {{\"db.pass\": \"{SECRET}\"}} "),
+        format!(" Authorization=[ApiKey {SECRET}] "),
+        format!(" eyJ{SECRET}.{SECRET}.x "),
     ] {
         let text = format!("{before}{secret}{after}");
         let shown = [
