@@ -16,13 +16,14 @@ use super::text;
 const REMEMBERED: usize = 32;
 
 /// What wrappers say that says nothing of the failure: the beginning of a message.
-pub const WRAPPERS: [&str; 11] = [
+pub const WRAPPERS: [&str; 12] = [
     "Exiting WorkerSinkTask due to unrecoverable exception",
     "Exiting WorkerSourceTask due to unrecoverable exception",
     "Unrecoverable exception from producer send callback",
     "Unrecoverable exception trying to send",
     "Tolerance exceeded in error handler",
     "Failed to process a sink record",
+    "error executing work",
     "JDBC sink connector failure",
     "An exception occurred in the change event producer. This connector will be stopped",
     "Error while processing event",
@@ -310,18 +311,24 @@ fn short_frame(frame: &str) -> &str {
 
 /// Whether a message names something of its own: a host, a number, a path or a quoted word.
 fn names_something(message: &str) -> bool {
+    // `[orders]` is a name, `[n/a]` none, `[An I/O error]` a message.
+    let in_brackets = |word: &str| {
+        word.starts_with('[')
+            && word.trim_end_matches([',', '.', ';', ')']).ends_with(']')
+            && !word.contains('/')
+    };
     let path_or_host = |word: &str| {
         let word = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '/');
         // "I/O" and "TCP/IP" are no paths.
         let is_path = word.starts_with('/') || word.matches('/').count() > 1;
         word.len() > 2 && (is_path || word.trim_end_matches('.').contains(['.', '_', '@']))
     };
-    message.contains(|c: char| c.is_ascii_digit() || matches!(c, '"' | '`' | '[' | '<'))
+    message.contains(|c: char| c.is_ascii_digit() || matches!(c, '"' | '`' | '<'))
         || message.match_indices('\'').any(|(at, _)| {
             // Not an apostrophe: what stands before it is no letter.
             !slice(message, 0, at).ends_with(char::is_alphanumeric)
         })
-        || message.split_whitespace().any(path_or_host)
+        || message.split_whitespace().any(|word| in_brackets(word) || path_or_host(word))
 }
 
 /// The cause without what differs from task to task. Host names stay: two databases are two groups.
@@ -359,7 +366,8 @@ fn normalized(line: &str) -> String {
             rest = rest.get(c.len_utf8()..).unwrap_or_default();
         }
     }
-    kept
+    // 1.5 and 17
+    kept.replace("#.#", "#")
 }
 
 fn is_of_a_word(c: char) -> bool {
