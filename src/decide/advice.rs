@@ -39,6 +39,8 @@ pub const MESSAGES: &[(&str, Advice)] = &[
     ("connection refused", Advice::Passes),
     (" refused. check that the hostname", Advice::Passes),
     ("connection reset", Advice::Passes),
+    ("connection lost", Advice::Passes),
+    ("prematurely reached end of stream", Advice::Passes),
     ("connection closed", Advice::Passes),
     ("connection is closed", Advice::Passes),
     ("connection has been closed", Advice::Passes),
@@ -47,31 +49,38 @@ pub const MESSAGES: &[(&str, Advice)] = &[
     ("network is unreachable", Advice::Passes),
     ("timed out", Advice::Passes),
     ("timeout", Advice::Passes),
+    ("deadline exceeded", Advice::Passes),
     ("unavailable", Advice::Passes),
+    ("host_not_available", Advice::Passes),
     ("communications link failure", Advice::Passes),
     ("an i/o error occurred while sending to the backend", Advice::Passes),
     ("the database system is starting up", Advice::Passes),
     ("the database system is shutting down", Advice::Passes),
+    ("connection_forced", Advice::Passes),
+    ("is loading the dataset", Advice::Passes),
     ("terminating connection due to administrator command", Advice::Passes),
     ("too many connections", Advice::Passes),
     ("too many clients", Advice::Passes),
+    ("too many simultaneous queries", Advice::Passes),
     ("remaining connection slots are reserved", Advice::Passes),
     ("ora-00020", Advice::Passes), // maximum number of processes
     ("ora-12541", Advice::Passes), // no listener
-    ("ora-12514", Advice::Passes), // listener does not know of the service yet
     ("ora-01033", Advice::Passes), // initialization or shutdown in progress
     ("not the leader", Advice::Passes),
     ("not primary", Advice::Passes),
     ("node is recovering", Advice::Passes),
+    ("not supported in state standby", Advice::Passes),
     ("too many requests", Advice::Passes),
+    ("'too_many_requests'", Advice::Passes),
+    ("provisioned throughput", Advice::Passes),
+    ("server is busy", Advice::Passes),
     ("rate exceeded", Advice::Passes),
     ("throttl", Advice::Passes),
     ("slow down", Advice::Passes),
     ("slowdown", Advice::Passes),
-    ("deadlock", Advice::Passes),
-    ("lock wait", Advice::Passes),
     // Credentials that a start fetches anew.
     ("expired", Advice::Unknown),
+    ("invalid_token", Advice::Unknown),
     ("kerberos", Advice::Unknown),
     ("gss initiate failed", Advice::Unknown),
     // Wrong credentials.
@@ -79,18 +88,20 @@ pub const MESSAGES: &[(&str, Advice)] = &[
     ("access denied for user", Advice::NeedsPerson),
     ("login failed for user", Advice::NeedsPerson),
     ("ora-01017", Advice::NeedsPerson), // invalid username/password
-    ("ora-28000", Advice::NeedsPerson), // the account is locked
     ("invalid username", Advice::NeedsPerson),
     ("incorrect username or password", Advice::NeedsPerson),
-    ("authentication failed", Advice::NeedsPerson),
+    ("auth fail", Advice::NeedsPerson),
+    ("authentication fail", Advice::NeedsPerson),
+    ("login was refused", Advice::NeedsPerson),
+    ("user id or password invalid", Advice::NeedsPerson),
+    ("mqrc_not_authorized", Advice::NeedsPerson),
+    ("keystore password was incorrect", Advice::NeedsPerson),
     ("exception authenticating", Advice::NeedsPerson),
     ("unable to authenticate", Advice::NeedsPerson),
     ("access key id you provided does not exist", Advice::NeedsPerson),
     ("signaturedoesnotmatch", Advice::NeedsPerson),
     ("permission denied for", Advice::NeedsPerson),
-    ("not authorized", Advice::NeedsPerson),
     ("unauthorized", Advice::NeedsPerson),
-    ("does not have storage.objects", Advice::NeedsPerson),
     // A position that is gone.
     ("no longer available on the server", Advice::NeedsPerson),
     ("do not contain the offset scn", Advice::NeedsPerson),
@@ -99,23 +110,37 @@ pub const MESSAGES: &[(&str, Advice)] = &[
     ("resume of change stream was not possible", Advice::NeedsPerson),
     ("could not find first log file name", Advice::NeedsPerson),
     ("requested wal segment", Advice::NeedsPerson),
-    ("db history topic", Advice::NeedsPerson),
-    ("schema history topic", Advice::NeedsPerson),
+    ("out of range for partition", Advice::NeedsPerson),
+    ("can no longer get changes from replication slot", Advice::NeedsPerson),
+    ("resumetoken not found", Advice::NeedsPerson),
     // A missing table, topic, database or index.
     ("is missing and auto-creation is disabled", Advice::NeedsPerson),
     ("unknown database", Advice::NeedsPerson),
+    ("database not found", Advice::NeedsPerson),
     ("invalid object name", Advice::NeedsPerson),
     ("ora-00942", Advice::NeedsPerson), // table or view does not exist
     ("no such table", Advice::NeedsPerson),
     ("nosuchbucket", Advice::NeedsPerson),
     ("specified bucket does not exist", Advice::NeedsPerson),
-    ("not found: table", Advice::NeedsPerson),
     ("index_not_found_exception", Advice::NeedsPerson),
-    // A record that cannot be read.
+    ("no queue '", Advice::NeedsPerson),
+    // A record that cannot be read, or that the target refuses each time.
     ("unknown magic byte", Advice::NeedsPerson),
     ("failed to deserialize", Advice::NeedsPerson),
+    ("error deserializing", Advice::NeedsPerson),
+    ("used for required field", Advice::NeedsPerson),
     ("jsonparseexception", Advice::NeedsPerson),
     ("jsonconverter with schemas.enable requires", Advice::NeedsPerson),
+    ("unexpected end-of-input", Advice::NeedsPerson),
+    ("schema being registered is incompatible", Advice::NeedsPerson),
+    ("value too long", Advice::NeedsPerson),
+    ("but expression is of type", Advice::NeedsPerson),
+    ("field type conflict", Advice::NeedsPerson),
+    ("mapper_parsing_exception", Advice::NeedsPerson),
+    ("strict_dynamic_mapping_exception", Advice::NeedsPerson),
+    ("only struct objects supported", Advice::NeedsPerson),
+    ("requires records with a non-null key", Advice::NeedsPerson),
+    ("field does not exist", Advice::NeedsPerson),
     // A missing class.
     ("classnotfoundexception", Advice::NeedsPerson),
     ("noclassdeffounderror", Advice::NeedsPerson),
@@ -127,7 +152,8 @@ pub const MESSAGES: &[(&str, Advice)] = &[
 ];
 
 /// What is missing where it says that something does not exist.
-const MISSING: [&str; 7] = ["relation", "table", "topic", "database", "bucket", "collection", "schema"];
+const MISSING: [&str; 8] =
+    ["relation", "table", "topic", "database", "bucket", "collection", "schema", "queue"];
 
 /// A class anywhere in the chain, by its last name, where the message tells nothing.
 pub const CLASSES: &[(&str, Advice)] = &[
@@ -139,6 +165,7 @@ pub const CLASSES: &[(&str, Advice)] = &[
     ("DisconnectException", Advice::Passes),
     ("SaslAuthenticationException", Advice::NeedsPerson),
     ("MongoSecurityException", Advice::NeedsPerson),
+    ("RecordTooLargeException", Advice::NeedsPerson),
 ];
 
 /// The advice for a cause, unmasked and uncut, and the classes of its chain.

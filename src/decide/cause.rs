@@ -31,8 +31,9 @@ pub const WRAPPERS: [&str; 12] = [
     "Converting byte[] to Kafka Connect data failed due to serialization error",
 ];
 
-/// Lines of a message that explain it to its developer, or quote the record: they and what follows are left out.
-const DETAILS: [&str; 6] = ["Detail:", "Hint:", "Position:", "Where:", "at [Source", "Failing row"];
+/// Lines of a message that explain it to its developer, or quote the record: they and what follows are left out. The
+/// blanks are those of pgjdbc and Jackson; Snowflake's `Detail:` has none, and says why.
+const DETAILS: [&str; 6] = ["  Detail:", "  Hint:", "  Position:", "  Where:", " at [Source", "Failing row"];
 
 /// What stands before the reason in a message that quotes a statement with its values, and what stands behind it
 /// (`java.sql.BatchUpdateException` of pgjdbc).
@@ -65,7 +66,8 @@ impl Cause {
     pub fn of(trace: &str) -> Option<Self> {
         let chain = chain(trace);
         let line = tell(&chain)?;
-        let text = text::one_line(&line);
+        let text =
+            text::one_line(if line.chars().count() > text::LONGEST { without_package(&line) } else { &line });
         let classes: Vec<&str> = chain.iter().map(|thrown| thrown.class).collect();
         (!text.is_empty()).then(|| Self {
             text: text.into(),
@@ -200,7 +202,7 @@ impl<'a> Thrown<'a> {
 /// What a message says, on one line.
 fn joined(message: &str) -> String {
     let looked_at = text::looked_at(message);
-    let mut lines = looked_at.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut lines = looked_at.lines();
     let first = lines.next();
     let others = lines.take_while(|line| !DETAILS.iter().any(|detail| line.starts_with(detail)));
     let words: Vec<&str> = first.into_iter().chain(others).flat_map(str::split_whitespace).collect();
@@ -292,6 +294,15 @@ fn named(class: &str, message: &str) -> String {
     }
 }
 
+/// A line that must lose something loses the package of its class first.
+fn without_package(line: &str) -> &str {
+    let class = line.split(':').next().unwrap_or_default();
+    if !is_class(class) {
+        return line;
+    }
+    slice(line, class.len().saturating_sub(short(class).len()), line.len())
+}
+
 /// `java.net.ConnectException` is `ConnectException`.
 fn short(class: &str) -> &str {
     class.rsplit('.').next().unwrap_or(class)
@@ -356,6 +367,9 @@ fn normalized(line: &str) -> String {
             let (word, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
             let normal = if names_host(&kept) && is_name(word) {
                 word.to_owned()
+            } else if kept.ends_with("#/") && word.chars().all(|c| c.is_ascii_hexdigit()) {
+                // A position in PostgreSQL's log: 0/1A2B3C4.
+                "#".to_owned()
             } else {
                 normalized_word(word, after)
             };
@@ -421,7 +435,8 @@ fn normalized_word(word: &str, after: &str) -> String {
     let port = after.strip_prefix(':').is_some_and(|port| port.starts_with(|c: char| c.is_ascii_digit()));
     let port = port && is_name(word);
     let domain = is_domain(word);
-    let hexadecimal = |text: &str| text.len() >= 8 && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    let hexadecimal =
+        word.len() >= 8 && has_letter && word.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
     let base64 = word.len() >= 8
         && word.contains(|c: char| c.is_ascii_uppercase())
         && word.contains(|c: char| c.is_ascii_lowercase())
@@ -432,7 +447,7 @@ fn normalized_word(word: &str, after: &str) -> String {
         digit(0) != digit(1)
     });
     let id = word.len() >= 8 && word.chars().all(char::is_alphanumeric) && changes.count() > 3;
-    if hexadecimal(word) || (base64 || id) && !port {
+    if hexadecimal || (base64 || id) && !port {
         return "*".to_owned();
     }
     if has_letter && (domain || port) {

@@ -26,8 +26,19 @@ const SECRET_ENDS: [&str; 3] = ["pass", "authorization", "credentials"];
 const SECRET_BEFORE_EQUALS: [&str; 3] = ["sig", "signature", "credential"];
 /// A name that ends so holds no secret, whatever else is in it: a class, a file
 /// in a stack trace, `SharedAccessKeyName`.
-const HARMLESS_ENDS: [&str; 9] =
-    ["bypass", "compass", "exception", "error", "name", ".java", ".scala", ".kt", "authentication"];
+const HARMLESS_ENDS: [&str; 11] = [
+    "bypass",
+    "compass",
+    "exception",
+    "error",
+    "name",
+    ".java",
+    ".scala",
+    ".kt",
+    "authentication",
+    "uri",
+    "url",
+];
 /// What follows these words is a secret when it does not read like prose (RFC
 /// 7235, 6750, and what clouds have invented).
 const SCHEMES: [&str; 8] =
@@ -139,8 +150,12 @@ fn setting<'a>(name: &str, previous: &str, after: &'a str) -> Found<'a> {
     let closed = closed.trim_start_matches(']');
     if let Some(value) = after_separator(closed.trim_start()) {
         let equals = closed.trim_start().starts_with('=');
-        // "Invalid value x for configuration a.password: must ..." (ConfigDef).
-        let told = previous == "configuration" && !equals;
+        // "Invalid value x for configuration a.password: must ..." (ConfigDef); "(using password: YES)" (MySQL).
+        let told = match previous {
+            "configuration" => !equals,
+            "using" => ["YES)", "NO)"].iter().any(|answer| value.starts_with(answer)),
+            _ => false,
+        };
         return (!told && is_secret_name(name, equals)).then(|| secret_value(name, value));
     }
     if !is_secret_name(name, false) {
@@ -199,21 +214,23 @@ fn after_scheme(text: &str) -> Option<&str> {
 /// `Scheme credential`, `Scheme name="value", name=value`, or the credential alone.
 fn behind_authorization(value: &str) -> &str {
     let scheme = leading_word(value);
-    let credential = value.strip_prefix(scheme).unwrap_or(value);
-    if !credential.starts_with(' ') {
+    let Some(credential) = value.strip_prefix(scheme).and_then(|behind| behind.strip_prefix(' ')) else {
         return behind_word(value);
-    }
-    let mut behind = behind_word(credential.trim_start());
-    while let Some(next) = behind.strip_prefix(',').map(str::trim_start) {
-        let name = leading_word(next);
-        let Some(value) = next.strip_prefix(name).and_then(|next| next.strip_prefix('=')) else { break };
-        if name.is_empty() {
-            break;
-        }
-        behind = behind_value(value);
-        behind = behind.strip_prefix(opening_quote(behind)).unwrap_or(behind);
+    };
+    let credential = credential.trim_start();
+    let mut behind = behind_parameter(credential).unwrap_or_else(|| behind_word(credential));
+    while let Some(further) = behind.strip_prefix(',').and_then(|next| behind_parameter(next.trim_start())) {
+        behind = further;
     }
     behind
+}
+
+/// What comes behind `name="value"`.
+fn behind_parameter(text: &str) -> Option<&str> {
+    let name = leading_word(text);
+    let value = text.strip_prefix(name)?.strip_prefix('=').filter(|_| !name.is_empty())?;
+    let behind = behind_value(value);
+    Some(behind.strip_prefix(opening_quote(behind)).unwrap_or(behind))
 }
 
 fn is_secret_name(name: &str, equals: bool) -> bool {
@@ -373,8 +390,8 @@ fn secret_word<'a>(word: &str, rest: &'a str) -> Found<'a> {
     })
 }
 
-/// A block of PEM, of whatever kind. When its end is missing, the long words
-/// behind its beginning.
+/// A block of PEM, of whatever kind. When its end is missing, the headers and
+/// the long words behind its beginning (RFC 1421: `Proc-Type`, `DEK-Info`).
 fn pem<'a>(word: &str, rest: &'a str) -> Found<'a> {
     let block = rest.get(word.find("-----BEGIN")?..)?;
     if let Some((_, end)) = block.split_once("-----END") {
@@ -386,11 +403,12 @@ fn pem<'a>(word: &str, rest: &'a str) -> Found<'a> {
     loop {
         let next = behind.trim_start();
         let (word, others) =
-            next.split_at_checked(next.find(' ').unwrap_or(next.len())).unwrap_or((next, ""));
-        if word.len() < 16 && !word.ends_with('=') {
-            return Some((block, behind));
-        }
-        behind = others;
+            next.split_at_checked(next.find(char::is_whitespace).unwrap_or(next.len())).unwrap_or((next, ""));
+        behind = match word {
+            "Proc-Type:" | "DEK-Info:" => behind_setting(others.trim_start()),
+            _ if word.len() >= 16 || word.ends_with('=') => others,
+            _ => return Some((block, behind)),
+        };
     }
 }
 

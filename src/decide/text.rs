@@ -27,8 +27,7 @@ pub fn one_line(line: &str) -> String {
     if count <= LONGEST {
         return masked;
     }
-    // More of the end: Debezium says there what to do.
-    let tail = LONGEST / 5 * 3;
+    let tail = 170; // Debezium says there what to do, in up to 160.
     let head = LONGEST.saturating_sub(tail).saturating_sub(1);
     let kept = masked.chars().take(head).chain(['…']);
     kept.chain(masked.chars().skip(count.saturating_sub(tail))).collect()
