@@ -136,7 +136,7 @@ pub(super) async fn apply<C: Cluster>(
 
 impl<C: Cluster> Sending<'_, C> {
     async fn send_all(&self, batch: Batch) {
-        let mut calls: VecDeque<Call> = batch.calls.into();
+        let mut calls: VecDeque<Call> = batch.into();
         while let Some(call) = calls.pop_front() {
             if self.halted().is_some() {
                 return;

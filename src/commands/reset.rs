@@ -59,9 +59,7 @@ async fn forget(
     let (forgotten, unknown) = if names.is_empty() { (all, Vec::new()) } else { find(&ledger, names) };
     let failure = (!unknown.is_empty()).then(|| not_remembered(config, &ledger, &unknown));
     if !forgotten.is_empty() {
-        for id in &forgotten {
-            ledger.records.remove(id);
-        }
+        ledger.records.retain(|record| forgotten.binary_search(&record.id).is_err());
         // All or nothing: a run that looked before must not bring them back.
         store.charge(&ledger, Timestamp::default()).await?;
     }

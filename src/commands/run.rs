@@ -1,4 +1,4 @@
-//! `guardian run`: read the cluster once, decide, charge, restart, settle, remember, report.
+//! `guardian run`: read the cluster once, decide, charge, restart, record, save, report.
 
 use std::time::Duration;
 

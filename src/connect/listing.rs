@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode, Url};
 
 use super::body::{read_json, read_text};
 use super::wire::{self, Document, Known};
-use super::{Connect, LONGEST_BODY, answers, encode, is_dots, read_status};
+use super::{Connect, LONGEST_BODY, address, answers, read_status};
 use crate::decide::listing::Listing;
 use crate::decide::text::sanitize;
 use crate::exit::{Failure, Kind};
@@ -111,11 +111,8 @@ impl Connect {
     }
 
     async fn one_status(&self, url: &Url, name: &str, known: &Known) -> Result<Status, Failure> {
-        if is_dots(name) {
-            return Ok(Err("a URL cannot hold this name".to_owned()));
-        }
-        let path = format!("/connectors/{}/status", encode(name));
-        let request = self.request(Method::GET, url, &path).timeout(self.workers.timeout);
+        let Ok(path) = address(name) else { return Ok(Err("a URL cannot hold this name".to_owned())) };
+        let request = self.request(Method::GET, url, &format!("{path}/status")).timeout(self.workers.timeout);
         let response = request.send().await.map_err(|error| answers::unreachable(url, &error))?;
         Ok(match response.status() {
             StatusCode::OK => match read_status(response, name, known.clone()).await {

@@ -1,7 +1,7 @@
 //! Kafka Connect over HTTP: one client for the workers of a cluster, and the restart of one call of the plan. It says what
 //! Connect answered, in the words of `decide`; whether to ask again, and what to remember, is not decided here.
 
-pub mod answers;
+mod answers;
 mod body;
 mod listing;
 pub mod wire;

@@ -12,10 +12,10 @@ use std::sync::Arc;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::decide::cause::Cause;
+use crate::decide::interner::Interner;
 use crate::decide::ledger::Ledger;
 use crate::decide::listing::{Listing, Sighting};
 use crate::decide::model::{Counts, InstanceId, State};
-use crate::decide::text::Interner;
 use crate::decide::text::sanitize;
 
 /// What the ledger holds before a listing is read.

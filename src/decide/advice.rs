@@ -102,6 +102,7 @@ pub const MESSAGES: &[(&str, Advice)] = &[
     ("signaturedoesnotmatch", Advice::NeedsPerson),
     ("permission denied for", Advice::NeedsPerson),
     ("unauthorized", Advice::NeedsPerson),
+    ("invalid client secret", Advice::NeedsPerson),
     // A position that is gone.
     ("no longer available on the server", Advice::NeedsPerson),
     ("do not contain the offset scn", Advice::NeedsPerson),
@@ -173,13 +174,21 @@ pub fn of(cause: &str, classes: &[&str]) -> Advice {
     let lower = cause.to_ascii_lowercase();
     let missing = ["does not exist", "doesn't exist"].iter().any(|words| lower.contains(words))
         && MISSING.iter().any(|what| lower.contains(what));
-    let by_message = MESSAGES.iter().find(|(part, _)| lower.contains(part)).map(|(_, advice)| *advice);
-    let last = |class: &str| class.rsplit('.').next().unwrap_or_default().to_owned();
-    let by_class = CLASSES.iter().find(|(name, _)| classes.iter().any(|class| last(class) == *name));
+    let by_message = MESSAGES.iter().find(|(part, _)| says(&lower, part)).map(|(_, advice)| *advice);
+    let is_called = |class: &str, name: &str| class.rsplit('.').next() == Some(name);
+    let by_class = CLASSES.iter().find(|(name, _)| classes.iter().any(|class| is_called(class, name)));
     match by_message {
         Some(Advice::Passes) => Advice::Passes,
         _ if missing => Advice::NeedsPerson,
         Some(advice) => advice,
         None => by_class.map_or(Advice::Unknown, |(_, advice)| *advice),
     }
+}
+
+/// Whether these words are in the text, and are not the beginning of a setting's name (`timeout.ms`, `unavailable_since`).
+fn says(text: &str, words: &str) -> bool {
+    text.match_indices(words).any(|(at, _)| {
+        let behind = text.get(at.saturating_add(words.len())..).unwrap_or_default();
+        !behind.strip_prefix(['.', '_']).is_some_and(|name| name.starts_with(char::is_alphanumeric))
+    })
 }

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::action::Action;
 use super::ledger::Ledger;
 use super::listing::{Listing, Sighting};
 use super::model::{InstanceId, State};
@@ -12,11 +11,7 @@ use super::outcome::Outcome;
 use super::plan::{Line, Plan};
 
 /// The restart calls of one connector, to be sent in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Batch {
-    pub connector: Arc<str>,
-    pub calls: Vec<Call>,
-}
+pub type Batch = Vec<Call>;
 
 /// One restart call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,16 +80,13 @@ impl Plan {
     /// The calls that restart what is due, the connectors with the fewest attempts first.
     pub fn batches(&self, ledger: &Ledger) -> Vec<Batch> {
         let mut due: BTreeMap<&Arc<str>, Vec<&Line>> = BTreeMap::new();
-        for line in self.lines.iter().filter(|line| line.action == Action::Due) {
+        for line in self.due() {
             due.entry(&line.id.connector).or_default().push(line);
         }
         let mut batches: Vec<(u32, Batch)> = Vec::with_capacity(due.len());
         for (connector, lines) in due {
             let fewest = lines.iter().map(|line| ledger.attempts(&line.id)).min().unwrap_or(0);
-            batches.push((
-                fewest,
-                Batch { connector: Arc::clone(connector), calls: calls(connector, &lines, ledger) },
-            ));
+            batches.push((fewest, calls(connector, &lines, ledger)));
         }
         batches.sort_by_key(|(fewest, _)| *fewest);
         batches.into_iter().map(|(_, batch)| batch).collect()
@@ -103,7 +95,7 @@ impl Plan {
 
 /// One KIP-745 call restarts whatever has failed in a connector by the time it arrives. It is used only where that cannot
 /// restart anything else that is remembered: a neighbour that waits, gave up, or only just recovered.
-fn calls(connector: &Arc<str>, due: &[&Line], ledger: &Ledger) -> Vec<Call> {
+fn calls(connector: &Arc<str>, due: &[&Line], ledger: &Ledger) -> Batch {
     let all_failed = due.iter().all(|line| line.state == Some(State::Failed));
     let remembered = ledger.records.of_connector(connector).len();
     if due.len() > 1 && all_failed && remembered == due.len() {

@@ -33,7 +33,7 @@ pub const WRAPPERS: [&str; 12] = [
 
 /// Lines of a message that explain it to its developer, or quote the record: they and what follows are left out. The
 /// blanks are those of pgjdbc and Jackson; Snowflake's `Detail:` has none, and says why.
-const DETAILS: [&str; 6] = ["  Detail:", "  Hint:", "  Position:", "  Where:", " at [Source", "Failing row"];
+const DETAILS: [&str; 5] = ["  Detail:", "  Hint:", "  Position:", "  Where:", " at [Source"];
 
 /// What stands before the reason in a message that quotes a statement with its values, and what stands behind it
 /// (`java.sql.BatchUpdateException` of pgjdbc).
@@ -74,13 +74,6 @@ impl Cause {
             key: Key(fnv_1a(&normalized(&line))),
             advice: advice::of(&line, &classes),
         })
-    }
-}
-
-impl Cause {
-    /// A cause of which only the line that was shown is left.
-    pub fn remembered(line: &str) -> Self {
-        Self { text: line.into(), key: Key(fnv_1a(&normalized(line))), advice: advice::of(line, &[]) }
     }
 }
 
@@ -168,7 +161,8 @@ impl<'a> Thrown<'a> {
     fn line(&self) -> String {
         let mut lines = self.message.lines().map(str::trim).filter(|line| !line.is_empty());
         let Some(first) = lines.next() else { return String::new() };
-        if !first.ends_with(':') {
+        // What announces a secret stays before it, so that it can be told.
+        if !first.ends_with(':') || text::one_line(&format!("{first} ?")).ends_with("***") {
             return joined(self.message);
         }
         let begins_with_class = |line: &&str| {
@@ -390,6 +384,7 @@ fn is_of_a_word(c: char) -> bool {
 
 /// Whether the next word is a host, by what stands before it.
 fn names_host(before: &str) -> bool {
+    let before = before.get(before.len().saturating_sub(64)..).unwrap_or(before);
     let word = before.trim_end_matches([' ', ':', '=', '[', '(', '"', '\'']);
     let lower = word.get(word.len().saturating_sub(20)..).unwrap_or_default().to_ascii_lowercase();
     before.len() > word.len()

@@ -1,8 +1,8 @@
-//! What happened to an instance in a run that somebody may want to be told of, as a value: it comes out of settling, and
-//! every reader (the quiet line now) is fed by it.
+//! What happened to an instance in a run that somebody may want to be told of, as a value: it comes out of recording the
+//! outcomes, and every reader is fed by it.
 
-/// What happened, in the order in which it is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Connect took its restart.
     Restarted,

@@ -16,7 +16,7 @@ use super::time::Timestamp;
 /// Everything remembered of one cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    /// The number of the last run that was saved; the first run is number 1.
+    /// The last run that was saved; from `observe` on, the run that it began. The first is number 1.
     pub run: u64,
     pub records: ByInstance<Record>,
 }

@@ -1,5 +1,5 @@
 //! What became of the restart of one instance, and what that means: how it is counted and told. It changes no record
-//! (`settle` does).
+//! (`recording` does).
 
 use std::sync::Arc;
 

@@ -5,10 +5,11 @@
 
 /// A setting is secret when its name, without case and without `-`, `_` and
 /// `.`, holds one of these.
-const SECRET_NAMES: [&str; 13] = [
+const SECRET_NAMES: [&str; 14] = [
     "password",
     "passwd",
     "passphrase",
+    "passcode", // Snowflake
     "pwd",
     "secret",
     "token",
@@ -148,6 +149,9 @@ fn setting<'a>(name: &str, previous: &str, after: &'a str) -> Found<'a> {
         closed = further;
     }
     let closed = closed.trim_start_matches(']');
+    // "Secret Key: x"
+    let joined = if name.eq_ignore_ascii_case("key") { format!("{previous}{name}") } else { String::new() };
+    let name = if joined.is_empty() { name } else { &joined };
     if let Some(value) = after_separator(closed.trim_start()) {
         let equals = closed.trim_start().starts_with('=');
         // "Invalid value x for configuration a.password: must ..." (ConfigDef); "(using password: YES)" (MySQL).
@@ -445,9 +449,10 @@ fn in_address(rest: &str) -> Found<'_> {
     (!password.is_empty() && password != "***").then_some((secret, secret.strip_prefix(password)?))
 }
 
-/// The password in `jdbc:oracle:thin:user/password@host`.
+/// The password in `jdbc:oracle:thin:user/password@host`; `oci` and `oci8` are the other drivers.
 fn oracle<'a>(word: &str, after: &'a str) -> Found<'a> {
-    let login = (word.eq_ignore_ascii_case("thin")).then(|| after.strip_prefix(':'))??;
+    let is_driver = ["thin", "oci", "oci8"].iter().any(|driver| word.eq_ignore_ascii_case(driver));
+    let login = is_driver.then(|| after.strip_prefix(':'))??;
     let (login, _) = login.split_once('@')?;
     let (user, password) = login.split_once('/')?;
     let secret = after.strip_prefix(':')?.strip_prefix(user)?.strip_prefix('/')?;

@@ -116,10 +116,6 @@ impl<T: OfInstance> ByInstance<T> {
         *self = Self::from(all);
     }
 
-    pub fn remove(&mut self, id: &InstanceId) -> Option<T> {
-        self.find(id).ok().map(|found| self.0.remove(found))
-    }
-
     pub fn retain(&mut self, keep: impl FnMut(&mut T) -> bool) {
         self.0.retain_mut(keep);
     }

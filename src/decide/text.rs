@@ -2,11 +2,8 @@
 //! too long, without the secrets that `secrets` finds. What the text means is
 //! not known here.
 
-use std::borrow::{Borrow, Cow};
-use std::collections::HashSet;
+use std::borrow::Cow;
 use std::fmt;
-use std::hash::Hash;
-use std::sync::Arc;
 
 use super::secrets::mask_secrets;
 
@@ -78,36 +75,5 @@ pub fn name_some<T: fmt::Display>(all: impl IntoIterator<Item = T>, most: usize)
     match all.count() {
         0 => named.join(", "),
         more => format!("{} and {more} more", named.join(", ")),
-    }
-}
-
-/// Keeps one copy of each value: in an outage thousands of tasks share a cause.
-#[derive(Debug)]
-pub struct Interner<'a, T: ?Sized> {
-    known: Option<&'a HashSet<Arc<T>>>,
-    new: HashSet<Arc<T>>,
-}
-
-impl<T: ?Sized> Default for Interner<'_, T> {
-    fn default() -> Self {
-        Self { known: None, new: HashSet::new() }
-    }
-}
-
-impl<'a, T: ?Sized + Eq + Hash> Interner<'a, T> {
-    /// One that shares also what is known already.
-    pub fn knowing(known: &'a HashSet<Arc<T>>) -> Self {
-        Self { known: Some(known), new: HashSet::new() }
-    }
-
-    /// The one copy of this.
-    pub fn share(&mut self, value: impl Borrow<T> + Into<Arc<T>>) -> Arc<T> {
-        let shared = self.known.and_then(|known| known.get(value.borrow()));
-        if let Some(shared) = shared.or_else(|| self.new.get(value.borrow())) {
-            return Arc::clone(shared);
-        }
-        let new = value.into();
-        self.new.insert(Arc::clone(&new));
-        new
     }
 }

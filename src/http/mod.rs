@@ -124,7 +124,7 @@ pub fn client(settings: &Settings) -> anyhow::Result<Client> {
     let builder = through(builder, &settings.proxy)?;
     tls::secure(builder, settings).build().map_err(|error| match causes(&error) {
         text if text.contains("No CA certificates") => {
-            anyhow!("this machine has no CA certificates: install them, or set KAFKA_CONNECT_CA_FILE")
+            anyhow!("this machine has no CA certificates; install them")
         }
         text => anyhow!(text),
     })

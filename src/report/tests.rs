@@ -61,7 +61,7 @@ impl World {
         }
         let mut see = |id: InstanceId, state: State| {
             if state.is_unwell() || self.ledger.records.has(&id) {
-                let cause = (state == State::Failed).then(|| Cause::remembered(cause).into());
+                let cause = (state == State::Failed).then(|| Cause::of(cause).unwrap().into());
                 let worker = Some("10.0.0.7:8083".into());
                 self.sightings.push(Sighting { id, state, paused_or_stopped, cause, worker });
             }
@@ -85,7 +85,7 @@ impl World {
         self.ledger.run = run;
         let episode = self.ledger.episode_mut(id).unwrap();
         episode.first_failed_at = minutes(runs_ago + 4);
-        episode.cause = Some(Cause::remembered(REFUSED).into());
+        episode.cause = Some(Cause::of(REFUSED).unwrap().into());
         self
     }
 
@@ -675,7 +675,7 @@ fn the_first_cause_of_an_episode_is_shown_where_the_last_is_another() {
     let world = World::new().remembers(&task("orders", 0), 2, 1);
     let mut world = world.with("orders", "RUNNING", &["FAILED"], LAST);
     world.ledger.episode_mut(&task("orders", 0)).unwrap().first_cause =
-        Some(Cause::remembered(REFUSED).into());
+        Some(Cause::of(REFUSED).unwrap().into());
     let report = world.run();
     assert!(table(&report, None).contains(&format!("{LAST} | first: {REFUSED}")), "{}", table(&report, None));
     assert!(document(&report).contains(&format!(r#""first_cause":"{REFUSED}""#)));

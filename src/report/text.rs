@@ -39,7 +39,7 @@ pub fn render(report: &RunReport, width: Option<usize>) -> String {
         let _ = write!(text, "{DIM}{}{DIM:#}{GAP}", about.started_at);
     }
     if let Some((connectors, tasks)) = &plan.counts
-        && is_healthy(report, about, plan)
+        && is_healthy(report, plan)
     {
         healthy(&mut text, &about.cluster, connectors, tasks);
         return text;
@@ -66,11 +66,12 @@ fn unread(plan: &Plan) -> String {
     }
 }
 
-fn is_healthy(report: &RunReport, about: &About, plan: &Plan) -> bool {
+/// Nothing to tell. `status` looks from between two runs, and tells anyway.
+fn is_healthy(report: &RunReport, plan: &Plan) -> bool {
     plan.lines.is_empty()
         && report.warnings().next().is_none()
         && report.failure.is_none()
-        && about.state.is_none()
+        && !matches!(report.view, Some(View::Before(_) | View::After(_)))
 }
 
 fn healthy(text: &mut String, cluster: &str, connectors: &Counts, tasks: &Counts) {

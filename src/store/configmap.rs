@@ -7,9 +7,9 @@
 //! - every PUT names the `resourceVersion` that it replaces, so that a charge
 //!   fails, and nothing is sent, when anybody wrote since this run looked;
 //! - the charge leaves a lease in the state, for as long as the run may take,
-//!   and the settle removes it: a run that looks meanwhile does not begin.
+//!   and the save after the restarts removes it: a run that looks meanwhile does not begin.
 //!
-//! The settle must not fail for a conflict (restarts have been sent): it reads
+//! That save must not fail for a conflict (restarts have been sent): it reads
 //! again and merges (`decide/merge.rs`). A lease is advice, and clocks differ:
 //! should two runs get past it, attempts are still counted, by the first.
 
@@ -40,7 +40,7 @@ const CLOCK_SKEW: Duration = Duration::from_secs(5 * 60);
 const AGAIN: Duration = Duration::from_secs(1);
 /// The API server's limit: the values, without their keys (measured).
 const FULL: usize = 1024 * 1024;
-/// A charge leaves room: its settle must not fail for what it adds.
+/// A charge leaves room: the save after it must not fail for what it adds.
 const FULL_FOR_CHARGES: usize = 900 * 1024;
 /// More conflicts in a row than this are no accident.
 const MERGES: usize = 5;

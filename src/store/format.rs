@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::de::{SeqAccess, Visitor};
@@ -15,11 +16,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::decide::advice::Advice;
 use crate::decide::cause::{Cause, Key};
+use crate::decide::interner::Interner;
 use crate::decide::ledger::Ledger;
 use crate::decide::model::InstanceId;
 use crate::decide::record::{Attempt, Episode, Record, Streak};
 use crate::decide::table::ByInstance;
-use crate::decide::text::Interner;
 use crate::decide::time::Timestamp;
 
 /// The version that this program writes.
@@ -291,20 +292,12 @@ impl<'a> From<&'a Cause> for CauseLine<'a> {
     }
 }
 
-impl From<CauseLine<'_>> for Cause {
-    fn from(line: CauseLine<'_>) -> Self {
-        let key = u32::from_str_radix(&line.group, 16).unwrap_or_default();
-        Self { text: line.text.as_ref().into(), key: Key(key), advice: Advice::parse(&line.advice) }
-    }
-}
-
-/// What version 1 wrote is the text only: it is taken for the whole cause until the instance fails again.
-impl From<Written<'_>> for Cause {
-    fn from(written: Written<'_>) -> Self {
-        match written {
-            Written::Cause(line) => line.into(),
-            Written::Text(text) => Self::remembered(&text),
-        }
+impl CauseLine<'_> {
+    fn into_cause(self, shared: &mut Shared) -> Result<Arc<Cause>, &'static str> {
+        let is_key = self.group.len() == 8 && self.group.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let key = u32::from_str_radix(&self.group, 16).ok().filter(|_| is_key).ok_or("a group is no hash")?;
+        let cause = Cause { text: (*self.text).into(), key: Key(key), advice: Advice::parse(&self.advice) };
+        Ok(shared.causes.share(cause))
     }
 }
 
@@ -336,8 +329,12 @@ impl EpisodeLine<'_> {
         if (self.attempts > 0) != self.last_attempt.is_some() {
             return Err("attempts and last_attempt do not agree");
         }
-        let cause = self.cause.map(|cause| shared.causes.share(Cause::from(cause)));
-        let first = self.first_cause.map(|cause| shared.causes.share(Cause::from(cause)));
+        let first_cause = self.first_cause.map(|line| line.into_cause(shared)).transpose()?;
+        let cause = match self.cause {
+            Some(Written::Cause(line)) => Some(line.into_cause(shared)?),
+            // In version 1's words the same failure would look like another one: it is learnt again at the next look.
+            Some(Written::Text(_)) | None => None,
+        };
         Ok(Episode {
             first_failed_at: self.first_failed_at.0,
             first_failed_run: self.first_failed_run,
@@ -350,7 +347,7 @@ impl EpisodeLine<'_> {
             healthy: self.healthy.map(Streak::from),
             not_found: self.not_found,
             gave_up: self.gave_up,
-            first_cause: first,
+            first_cause,
             cause,
             worker: self.worker.map(|text| shared.texts.share(&*text)),
         })
@@ -373,9 +370,9 @@ mod tests {
 ]}
 "#;
 
-    /// The same as version 2 writes it: a cause has a group and an advice.
+    /// The same as version 2 writes it: a cause has a group and an advice, so that one without is not taken over.
     const VERSION_2: &str = r#"{"version":2,"cluster":"c","run":17,"instances":[
-{"connector":"orders","task":3,"episode":{"attempts":2,"first_failed_at":"2026-11-22T09:40:00.000Z","first_failed_run":13,"last_attempt":{"run":15,"at":"2026-11-22T09:50:00.000Z","answered_at":"2026-11-22T09:50:00.250Z"},"gave_up":true,"worker":"w:8083","cause":{"group":"2961e24b","advice":"unknown","text":"x"}}},
+{"connector":"orders","task":3,"episode":{"attempts":2,"first_failed_at":"2026-11-22T09:40:00.000Z","first_failed_run":13,"last_attempt":{"run":15,"at":"2026-11-22T09:50:00.000Z","answered_at":"2026-11-22T09:50:00.250Z"},"gave_up":true,"worker":"w:8083"}},
 {"connector":"payments","in_transition":{"runs":4,"since":"2026-11-22T09:40:00.000Z"}}
 ]}
 "#;
@@ -419,7 +416,9 @@ mod tests {
         assert!(
             matches!(parse(&VERSION_1.replace("\"cluster\":\"c\"", "\"cluster\":\"d\"")), Err(Refusal::OtherCluster(name)) if name == "d")
         );
+        let group = r#","cause":{"group":"+2961e24","advice":"unknown","text":"x"}}},"#;
         for (from, to) in [
+            ("}},", group),
             ("\"attempts\":2", "\"attempts\":0"),
             ("\"attempts\":2", "\"attempts\":-2"),
             ("2026-11-22T09:40:00.000Z", "yesterday"),
@@ -451,9 +450,14 @@ mod tests {
         let time = || any::<u64>().prop_map(Timestamp::from_millis);
         let streak =
             move || prop::option::of((any::<u64>(), time()).prop_map(|(runs, since)| Streak { runs, since }));
-        let text = || prop::option::of("\\PC{0,12}|[\\x00-\\x20\"\\\\]{0,4}".prop_map(std::sync::Arc::from));
-        let cause =
-            move || text().prop_map(|text| text.map(|text| std::sync::Arc::new(Cause::remembered(&text))));
+        let text = || prop::option::of("\\PC{0,12}|[\\x00-\\x20\"\\\\]{0,4}".prop_map(Arc::from));
+        let cause = move || {
+            text().prop_map(|text| {
+                text.map(|text: Arc<str>| {
+                    Arc::new(Cause { text: (*text).into(), key: Key(7), advice: Advice::Passes })
+                })
+            })
+        };
         let attempts = prop::option::of((1u32.., any::<u64>(), time(), time()));
         let episode = (time(), any::<u64>(), attempts, streak(), any::<(bool, bool)>(), cause(), text())
             .prop_map(

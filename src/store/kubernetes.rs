@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use super::state_failure;
 use crate::decide::text::{cut, sanitize};
 use crate::exit::Failure;
-use crate::http::{self, Authorization, TrustedCas};
+use crate::http::{self, Authorization, Remedy, TrustedCas};
 
 /// For one whole answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,7 +51,7 @@ pub struct ServiceAccount {
     pub trusted: TrustedCas,
     /// Where both were read, for a person.
     pub folder: PathBuf,
-    /// The pod and the process, as they sign a claim.
+    /// The pod and the process, as they sign a lease.
     pub holder: String,
 }
 
@@ -206,10 +206,11 @@ impl Api {
 
     /// A request without an answer.
     fn unanswered(&self, error: &reqwest::Error) -> Failure {
-        let message = format!("the Kubernetes API at {}: {}", self.server(), http::explain(error));
+        let reason = http::explain(error);
+        let message = format!("the Kubernetes API at {}: {reason}", self.server());
         let hint = if error.is_timeout() {
             format!("it gets {} s; a NetworkPolicy must let this pod out to it", TIMEOUT.as_secs())
-        } else if message.contains("TLS: ") {
+        } else if reason.remedy == Some(Remedy::TrustCa) {
             format!("only the CA of {} is trusted", self.map.account.folder.join("ca.crt").display())
         } else {
             "KUBERNETES_SERVICE_HOST and _PORT say where it is; a NetworkPolicy must let this pod out to it"
@@ -221,18 +222,18 @@ impl Api {
     /// An answer that refuses, in words: each with its next step.
     fn refused(&self, verb: &str, answer: &Answer) -> Failure {
         let (name, namespace) = (&self.map.name, &self.map.namespace);
-        let said = said(&answer.body);
+        let suffix = message_suffix(&answer.body);
         let code = answer.status.as_u16();
         let (what, hint) = match code {
             401 => (
-                format!("the Kubernetes API does not accept the service account's token (HTTP 401){said}"),
+                format!("the Kubernetes API does not accept the service account's token (HTTP 401){suffix}"),
                 format!(
                     "{} is read at every run and ends with its pod",
                     self.map.account.folder.join("token").display()
                 ),
             ),
             403 => (
-                format!("the service account may not {verb} the ConfigMap {} (HTTP 403){said}", self.map),
+                format!("the service account may not {verb} the ConfigMap {} (HTTP 403){suffix}", self.map),
                 format!(
                     "it needs a RoleBinding in {namespace} to a Role with apiGroups [\"\"], resources [\"configmaps\"], resourceNames [{name:?}], verbs [\"get\", \"update\"]"
                 ),
@@ -244,23 +245,26 @@ impl Api {
                 ),
             ),
             413 => (
-                format!("the ConfigMap {} is too large for the Kubernetes API (HTTP 413){said}", self.map),
+                format!("the ConfigMap {} is too large for the Kubernetes API (HTTP 413){suffix}", self.map),
                 "remove what else it holds; what is there now is intact".to_owned(),
             ),
             422 => (
-                format!("the Kubernetes API finds the ConfigMap {} invalid (HTTP 422){said}", self.map),
+                format!("the Kubernetes API finds the ConfigMap {} invalid (HTTP 422){suffix}", self.map),
                 "a ConfigMap holds 1 MiB at most, and one with immutable: true cannot be changed".to_owned(),
             ),
             429 => (
-                format!("the Kubernetes API is overloaded (HTTP 429, twice){said}"),
+                format!("the Kubernetes API is overloaded (HTTP 429, twice){suffix}"),
                 "this passes; the next run tries again".to_owned(),
             ),
             500..=599 => (
-                format!("the Kubernetes API has a fault (HTTP {code}, twice){said}"),
+                format!("the Kubernetes API has a fault (HTTP {code}, twice){suffix}"),
                 "this should pass; the next run tries again".to_owned(),
             ),
             _ => (
-                format!("the Kubernetes API answers HTTP {code} to {verb} the ConfigMap {}{said}", self.map),
+                format!(
+                    "the Kubernetes API answers HTTP {code} to {verb} the ConfigMap {}{suffix}",
+                    self.map
+                ),
                 "KUBERNETES_SERVICE_HOST and _PORT say where the API server is".to_owned(),
             ),
         };
@@ -274,7 +278,7 @@ fn passing(status: StatusCode) -> bool {
 }
 
 /// `: ` and the `message` of a `Status` object; empty when the body is none.
-fn said(body: &[u8]) -> String {
+fn message_suffix(body: &[u8]) -> String {
     let status: Option<Value> = serde_json::from_slice(body).ok();
     let message = status.as_ref().and_then(|status| status.get("message")).and_then(Value::as_str);
     message

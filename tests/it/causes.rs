@@ -1,6 +1,7 @@
-//! Causes, groups and advice of traces as real connectors leave them, by family in `causes/`: those that the rules were
-//! tuned on, and a third that was held out and only counted first. The advice of a record is what became of such failures,
-//! not what its words suggest: what a restart has cured once is unknown, however final it sounds.
+//! Causes, groups and advice of traces as real connectors leave them, by family in `causes/`. A new rule comes with its
+//! trace in `tuned/`; `held-out/` was looked at only when the rules stood, and shows how they do with traces that they were
+//! not made for. The advice of a record is what became of such failures, not what its words suggest: what a restart has
+//! cured once is unknown, however final it sounds.
 //!
 //! A record is `=== NAME`, what must be in the cause (`says:`), what must not (`hides:`), its `advice:`, who shares its
 //! group (`same-key:`) or must not (`other-key:`), a blank line, and the trace. `causes/secrets.txt` has messages with
@@ -53,6 +54,7 @@ fn part(name: &str) -> BTreeMap<String, Expected> {
                     _ => panic!("{name}: {line}"),
                 }
             }
+            assert!(!expected.advice.is_empty(), "{name} has no advice");
             assert!(records.insert(name.clone(), expected).is_none(), "{name} is there twice");
         }
     }
@@ -96,13 +98,46 @@ fn score(part_name: &str) -> Score {
     score
 }
 
+/// Records of which more is known than a small table says.
+const TUNED_UNKNOWN: [&str; 11] = [
+    "azure-signature",
+    "bigquery-schema-differs",
+    "gcs-key-deleted",
+    "jdbc-source-zero-date",
+    "mongo-sink-time-missing",
+    "mqtt-not-authorized",
+    "pubsub-no-subscription",
+    "redis-unfit-record",
+    "salesforce-replay-gone",
+    "splunk-trust-store-password",
+    "splunk-wrong-token",
+];
+const HELD_OUT_UNKNOWN: [&str; 14] = [
+    "avro-union",
+    "cassandra-wrong-password",
+    "clickhouse-unparsable-text",
+    "db2-undefined-name",
+    "dynamodb-no-table",
+    "ibmmq-no-queue",
+    "jdbc-sink-column-missing",
+    "kinesis-no-stream",
+    "mysql-unreadable-ddl",
+    "postgres-copy-broken",
+    "salesforce-field-missing",
+    "snowflake-no-table",
+    "solr-unknown-field",
+    "solr-unknown-field-other-document",
+];
+
 #[test]
 fn every_trace_says_why() {
-    for (part, at_least, silent_at_most) in [("tuned", 200, 11), ("held-out", 80, 14)] {
+    for (part, at_least, said_unknown) in
+        [("tuned", 200, &TUNED_UNKNOWN[..]), ("held-out", 80, &HELD_OUT_UNKNOWN)]
+    {
         let Score { records, wrong, silent } = score(part);
         assert!(records >= at_least, "{part}: {records}");
         assert!(wrong.is_empty(), "{part}, {} of {records}:\n{}", wrong.len(), wrong.join("\n"));
-        assert!(silent.len() <= silent_at_most, "{part}, {} of {records}: {silent:?}", silent.len());
+        assert_eq!(silent, said_unknown, "{part}");
     }
 }
 

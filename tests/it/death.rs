@@ -469,7 +469,7 @@ fn remember(connect: &Connect) -> Ledger {
                 last_attempt: Some(Attempt { run: 39, at, answered: at }),
                 gave_up: attempts == MAX_RESTART,
                 cause: Some(
-                    Cause::remembered("java.net.ConnectException: Connection refused (db1:5432)").into(),
+                    Cause::of("java.net.ConnectException: Connection refused (db1:5432)").unwrap().into(),
                 ),
                 worker: Some(format!("127.0.0.1:{}", connect.port()).into()),
                 ..Episode::starting(30, at)

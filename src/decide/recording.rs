@@ -1,4 +1,4 @@
-//! What the run adds up to: the outcomes of the restarts are written into the plan's lines and the ledger, what Connect
+//! What the run adds up to: the outcomes of its restarts are written into the plan's lines and the ledger, what Connect
 //! surely did not take is refunded, and what there is to tell comes out as events.
 
 use std::sync::Arc;
@@ -16,7 +16,7 @@ impl Plan {
     pub fn record(&mut self, ledger: &mut Ledger, charges: ByInstance<Charge>, unsent: &Arc<str>) {
         for charge in charges {
             let outcome = charge.outcome.clone().unwrap_or_else(|| Outcome::NotSent(Arc::clone(unsent)));
-            let verdict = settle(ledger, &charge, &outcome);
+            let verdict = judge(ledger, &charge, &outcome);
             if let Some(line) = self.lines.get_mut(&charge.id) {
                 line.action = verdict.action;
                 line.incomplete = verdict.incomplete;
@@ -43,7 +43,7 @@ impl Plan {
     }
 }
 
-fn settle(ledger: &mut Ledger, charge: &Charge, outcome: &Outcome) -> Verdict {
+fn judge(ledger: &mut Ledger, charge: &Charge, outcome: &Outcome) -> Verdict {
     let Some(episode) = ledger.episode_mut(&charge.id) else { return outcome.verdict(false) };
     let verdict = outcome.verdict(episode.not_found);
     match outcome {
