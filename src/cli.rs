@@ -211,7 +211,8 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
   0         the run did its work, also when it restarted something or has given something up
   1         the run could not do all its work: Connect unreachable or not understood, a restart
-            refused or of unknown fate, the state not readable or writable
+            refused or of unknown fate, the state not readable or writable, or without what
+            reset was to forget
   2         wrong usage or settings
   3         the work was done but a person is needed; only with --fail-on
   75        another run holds the state

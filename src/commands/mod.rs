@@ -16,7 +16,7 @@ use tokio::runtime::Builder;
 
 use crate::cli::{Command, Typed};
 use crate::config::{Config, Environment, Output, Reporting};
-use crate::connect::{Connect, Workers};
+use crate::connect::{self, Connect, Workers};
 use crate::decide::time::Timestamp;
 use crate::exit::{Exit, Failure, Kind, OrFail};
 use crate::report::{RunReport, json, text};
@@ -116,7 +116,10 @@ fn connect(config: &Config) -> Result<Connect, Failure> {
         identity: config.connect.identity.clone(),
         proxy: config.connect.proxy.clone(),
     });
-    let http = http.context("the HTTP client cannot be set up").or_fail(Kind::Usage)?;
+    let http = http.map_err(|reason| {
+        let why = connect::with_setting(&reason);
+        Failure::new(Kind::Usage, format!("the HTTP client cannot be set up: {why}"))
+    })?;
     Ok(Connect::new(
         http,
         Workers {

@@ -18,7 +18,7 @@ use crate::decide::listing::Listing;
 use crate::decide::model::{InstanceId, State};
 use crate::decide::outcome::Outcome;
 use crate::exit::Failure;
-use crate::http::{self, Authorization, Remedy};
+use crate::http::{self, Authorization, Reason, Remedy};
 
 use body::{BodyError, read_json, read_text};
 pub use wire::Known;
@@ -232,11 +232,17 @@ impl Cluster for Connect {
 
 /// Why a request to Connect failed, and which setting may help.
 fn explain(error: &reqwest::Error) -> String {
-    let reason = http::explain(error);
+    with_setting(&http::explain(error))
+}
+
+/// The reason, and which setting may help.
+pub fn with_setting(reason: &Reason) -> String {
     let setting = match reason.remedy {
-        None => return reason.what,
-        Some(Remedy::UseHttps) => "is this port https? then KAFKA_CONNECT_PROTO=https",
-        Some(Remedy::UseHttp) => "is it http? then KAFKA_CONNECT_PROTO=http",
+        None => return reason.what.clone(),
+        Some(Remedy::UseHttps) => {
+            "is this port https? then KAFKA_CONNECT_PROTO=https, or https in KAFKA_CONNECT_URL"
+        }
+        Some(Remedy::UseHttp) => "is it http? then KAFKA_CONNECT_PROTO=http, or http in KAFKA_CONNECT_URL",
         Some(Remedy::TrustCa) => "KAFKA_CONNECT_CA_FILE adds one",
         Some(Remedy::ShowCertificate) => "KAFKA_CONNECT_CERT_FILE and KAFKA_CONNECT_KEY_FILE",
         Some(Remedy::ShowOtherCertificate) => "that of KAFKA_CONNECT_CERT_FILE",

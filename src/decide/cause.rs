@@ -6,6 +6,7 @@
 //! innermost exception that says something is shown. One pass over the trace finds it, and only the innermost
 //! [`REMEMBERED`] exceptions are looked at, as slices: memory does not grow with the trace.
 
+use core::net::Ipv4Addr;
 use std::collections::VecDeque;
 use std::fmt;
 
@@ -289,7 +290,7 @@ fn named(class: &str, message: &str) -> String {
 }
 
 /// A line that must lose something loses the package of its class first.
-fn without_package(line: &str) -> &str {
+pub fn without_package(line: &str) -> &str {
     let class = line.split(':').next().unwrap_or_default();
     if !is_class(class) {
         return line;
@@ -359,7 +360,8 @@ fn normalized(line: &str) -> String {
         } else if c.is_alphanumeric() {
             let end = rest.find(|c: char| !is_of_a_word(c)).unwrap_or(rest.len());
             let (word, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
-            let normal = if names_host(&kept) && is_name(word) {
+            let is_host = is_name(word) && (names_host(&kept) || kept.ends_with("//") || kept.ends_with('@'));
+            let normal = if is_host || is_server(&kept, word, after) {
                 word.to_owned()
             } else if kept.ends_with("#/") && word.chars().all(|c| c.is_ascii_hexdigit()) {
                 // A position in PostgreSQL's log: 0/1A2B3C4.
@@ -389,6 +391,16 @@ fn names_host(before: &str) -> bool {
     let lower = word.get(word.len().saturating_sub(20)..).unwrap_or_default().to_ascii_lowercase();
     before.len() > word.len()
         && ["host", "hostname", "unknownhostexception"].iter().any(|name| lower.ends_with(name))
+}
+
+/// `10.0.0.5:5432`. In `db1.example/10.0.0.5:5432` the name says it: the address of a pod changes with each start.
+fn is_server(before: &str, word: &str, after: &str) -> bool {
+    let is_resolved = before.strip_suffix('/').is_some_and(|name| name.ends_with(char::is_alphanumeric));
+    begins_port(after) && !is_resolved && word.parse::<Ipv4Addr>().is_ok()
+}
+
+fn begins_port(text: &str) -> bool {
+    text.strip_prefix(':').is_some_and(|port| port.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 /// The host in a quoted value that is one, without its port.
@@ -427,8 +439,7 @@ fn normalized_word(word: &str, after: &str) -> String {
     if !has_digit {
         return word.to_owned();
     }
-    let port = after.strip_prefix(':').is_some_and(|port| port.starts_with(|c: char| c.is_ascii_digit()));
-    let port = port && is_name(word);
+    let port = is_name(word) && begins_port(after);
     let domain = is_domain(word);
     let hexadecimal =
         word.len() >= 8 && has_letter && word.chars().all(|c| c.is_ascii_hexdigit() || c == '-');

@@ -10,7 +10,6 @@ use std::fmt;
 use std::fmt::Write;
 use std::time::Duration;
 
-use anyhow::anyhow;
 use reqwest::{Client, ClientBuilder, redirect};
 
 pub use tls::{Identity, TrustedCas};
@@ -110,7 +109,7 @@ pub struct Settings {
 /// # Errors
 /// In words, when TLS or the proxy cannot be set up: for example no CA
 /// certificates on this machine.
-pub fn client(settings: &Settings) -> anyhow::Result<Client> {
+pub fn client(settings: &Settings) -> Result<Client, Reason> {
     tls::install_provider();
     let builder = Client::builder()
         .user_agent(concat!("connector-guardian/", env!("CARGO_PKG_VERSION")))
@@ -123,20 +122,23 @@ pub fn client(settings: &Settings) -> anyhow::Result<Client> {
         .referer(false);
     let builder = through(builder, &settings.proxy)?;
     tls::secure(builder, settings).build().map_err(|error| match causes(&error) {
-        text if text.contains("No CA certificates") => {
-            anyhow!("this machine has no CA certificates; install them")
-        }
-        text => anyhow!(text),
+        text if text.contains("No CA certificates") => Reason {
+            what: "this machine has no CA certificates: install them".to_owned(),
+            remedy: Some(Remedy::TrustCa),
+        },
+        text => Reason { what: text, remedy: None },
     })
 }
 
-fn through(builder: ClientBuilder, proxy: &Proxy) -> anyhow::Result<ClientBuilder> {
+fn through(builder: ClientBuilder, proxy: &Proxy) -> Result<ClientBuilder, Reason> {
     match proxy {
         Proxy::None => Ok(builder.no_proxy()),
         Proxy::Environment => Ok(builder),
         // The error would repeat the URL, and with it a password.
         Proxy::Url(url) => {
-            reqwest::Proxy::all(url).map(|proxy| builder.proxy(proxy)).map_err(|_| anyhow!("not a URL"))
+            let proxy = reqwest::Proxy::all(url);
+            let not_a_url = |_| Reason { what: "the proxy's address is no URL".to_owned(), remedy: None };
+            proxy.map(|proxy| builder.proxy(proxy)).map_err(not_a_url)
         }
     }
 }

@@ -6,11 +6,11 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::{About, RunReport};
 use crate::decide::action::Action;
-use crate::decide::cause::Cause;
+use crate::decide::cause::{Cause, without_package};
 use crate::decide::model::Counts;
 use crate::decide::plan::Plan;
 use crate::decide::policy::Next;
@@ -22,6 +22,8 @@ use crate::decide::time::Timestamp;
 const MOST_ROWS: usize = 40;
 /// A cause is not squeezed below this, however narrow the terminal.
 const NARROWEST_CAUSE: usize = 20;
+/// Between the reasons in one cell.
+const BESIDE: &str = " | ";
 const GAP: &str = "  ";
 
 const BOLD: Style = Style::new().bold();
@@ -167,20 +169,28 @@ fn row(text: &mut String, style: Style, cells: &[String; 7], widths: &[usize; 7]
     text.push('\n');
 }
 
+/// What does not fit loses the packages of its classes, then its middle: what to do stands at the end.
 fn fit(cell: &str, width: usize) -> String {
     if cell.width() <= width {
         return cell.to_owned();
     }
-    let mut kept = String::new();
-    for c in cell.chars() {
-        kept.push(c);
-        if kept.as_str().width() >= width {
-            kept.pop();
-            break;
-        }
+    let cell = cell.split(BESIDE).map(without_package).collect::<Vec<_>>().join(BESIDE);
+    if cell.as_str().width() <= width {
+        return cell;
     }
-    kept.push('…');
-    kept
+    let left = width.saturating_sub(1);
+    let head = within(cell.chars(), left / 2);
+    let tail: Vec<char> = within(cell.chars().rev(), left.saturating_sub(left / 2)).collect();
+    head.chain(['…']).chain(tail.into_iter().rev()).collect()
+}
+
+/// As many characters as are together at most so wide.
+fn within(chars: impl Iterator<Item = char>, width: usize) -> impl Iterator<Item = char> {
+    let mut taken = 0_usize;
+    chars.take_while(move |c| {
+        taken = taken.saturating_add(c.width().unwrap_or_default());
+        taken <= width
+    })
 }
 
 fn cells(row: &Row<'_>, now: Timestamp) -> [String; 7] {
@@ -194,7 +204,7 @@ fn cells(row: &Row<'_>, now: Timestamp) -> [String; 7] {
     let first = text(&row.first_cause).map(|first| format!("first: {first}"));
     let error = line.error.as_deref().map(|error| sanitize(error).into_owned());
     let why: Vec<String> = [error, text(&line.cause), first].into_iter().flatten().collect();
-    let why = why.join(" | ");
+    let why = why.join(BESIDE);
     [
         sanitize(&line.id.connector).into_owned(),
         line.id.task.map_or_else(String::new, |task| task.to_string()),

@@ -109,7 +109,7 @@ impl Api {
             only_trusted: true,
             ..http::Settings::default()
         });
-        Ok(Self { http: http.map_err(wrong)?, url, map: map.clone() })
+        Ok(Self { http: http.map_err(|reason| wrong(anyhow!(reason)))?, url, map: map.clone() })
     }
 
     pub(super) fn map(&self) -> &ConfigMap {

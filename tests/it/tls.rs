@@ -127,9 +127,12 @@ fn the_wrong_port_and_the_wrong_protocol_are_told() {
     let rows = [
         (
             plaintext_server(),
-            "the server does not speak TLS on this port (is it http? then KAFKA_CONNECT_PROTO=http)",
+            "the server does not speak TLS on this port (is it http? then KAFKA_CONNECT_PROTO=http, or http in KAFKA_CONNECT_URL)",
         ),
-        (secure.url().replace("https:", "http:"), "is this port https? then KAFKA_CONNECT_PROTO=https"),
+        (
+            secure.url().replace("https:", "http:"),
+            "is this port https? then KAFKA_CONNECT_PROTO=https, or https in KAFKA_CONNECT_URL",
+        ),
         (plain.closed_url(), "Connection refused"),
         (plain.closed_url().replace("http:", "https:"), "Connection refused"),
         ("http://connect.invalid:8083".to_owned(), "the name connect.invalid cannot be resolved"),
