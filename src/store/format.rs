@@ -416,9 +416,8 @@ mod tests {
         assert!(
             matches!(parse(&VERSION_1.replace("\"cluster\":\"c\"", "\"cluster\":\"d\"")), Err(Refusal::OtherCluster(name)) if name == "d")
         );
-        let group = r#","cause":{"group":"+2961e24","advice":"unknown","text":"x"}}},"#;
         for (from, to) in [
-            ("}},", group),
+            (r#""cause":"x""#, r#""cause":{"group":"+2961e24","advice":"unknown","text":"x"}"#),
             ("\"attempts\":2", "\"attempts\":0"),
             ("\"attempts\":2", "\"attempts\":-2"),
             ("2026-11-22T09:40:00.000Z", "yesterday"),
