@@ -50,7 +50,7 @@ pub fn schedule(config: &Config) -> Exit {
     match config.reporting.output {
         Output::Json => print(Exit::Done, |stdout| {
             let document = Document {
-                schema: 1,
+                schema: json::SCHEMA,
                 command: Command::Schedule.as_str(),
                 ok: true,
                 every_seconds: every.as_secs(),

@@ -17,7 +17,7 @@ use crate::decide::text::sanitize;
 use crate::decide::time::Timestamp;
 use crate::exit::Failure;
 
-const SCHEMA: u8 = 1;
+pub(crate) const SCHEMA: u8 = 1;
 
 /// Writes the document of `run` or `status`, or of a command that failed before it had anything to say. Instances are
 /// written one by one: in a big outage the document is larger than all that is remembered.
