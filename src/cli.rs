@@ -169,6 +169,8 @@ settings! {
         "Connectors to restart, by name with * and ?; repeatable, commas in the environment";
     EXCLUDE: WHICH, SEEING, Some("exclude"), &["GUARDIAN_EXCLUDE"], "PATTERN", Told("none"), Append,
         "Connectors never to restart; wins over --include";
+    NO_TASKS_OK: WHICH, SEEING, Some("no-tasks-ok"), &["GUARDIAN_NO_TASKS_OK"], "PATTERN", Told("none"), Append,
+        "Connectors that may be RUNNING without a task, as some of MirrorMaker's are";
     MAX_RESTARTS_PER_RUN: WHICH, RUN, Some("max-restarts-per-run"), &["GUARDIAN_MAX_RESTARTS_PER_RUN"], "N|unlimited", Value("unlimited"), Set,
         "Connectors and tasks to restart in one run; 0 sends nothing";
     PARALLEL: WHICH, RUN, Some("parallel"), &["GUARDIAN_PARALLEL"], "N", Value("4"), Set,
@@ -181,8 +183,8 @@ settings! {
         "Show what a run would do; send nothing, write nothing";
     DEADLINE: RUNS, RUN, Some("deadline"), &["GUARDIAN_DEADLINE"], "DURATION", Value("3m30s"), Set,
         "Time for one whole run";
-    FAIL_ON: RUNS, RUN, Some("fail-on"), &["GUARDIAN_FAIL_ON"], "never|gave-up|failed", Value("never"), Set,
-        "Exit with 3 when an instance was given up, or is failed at all";
+    FAIL_ON: RUNS, SEEING, Some("fail-on"), &["GUARDIAN_FAIL_ON"], "never|gave-up|failed|unhealthy", Value("never"), Set,
+        "Exit with 3 when an instance was given up; is failed at all; or is failed, in transition or without tasks for three runs";
     CLUSTER: OUTPUT_HEADING, CONFIGURED, Some("cluster"), &["GUARDIAN_CLUSTER"], "NAME", Told("from the URL"), Set,
         "The cluster's name in state and output";
     STATE: OUTPUT_HEADING, CONFIGURED, Some("state"), &["GUARDIAN_STATE"], "FILE|configmap:NAME[/NAMESPACE]", Told("CLUSTER.json in $STATE_DIRECTORY, or in the XDG state folder"), Set,

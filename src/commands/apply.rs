@@ -137,6 +137,7 @@ pub(super) async fn apply<C: Cluster>(
 impl<C: Cluster> Sending<'_, C> {
     async fn send_all(&self, batch: Batch) {
         let mut calls: VecDeque<Call> = batch.into();
+        let mut read_at = Some(self.read_at);
         while let Some(call) = calls.pop_front() {
             if self.halted().is_some() {
                 return;
@@ -145,24 +146,57 @@ impl<C: Cluster> Sending<'_, C> {
                 && !self.supports_kip_745().await
             {
                 calls.extend(Call::one_by_one(expected.iter().cloned()));
-            } else if self.send(&call).await == Understood::ConnectorOnly {
-                self.old_worker.set(true);
-                let (tasks, own): (Vec<_>, Vec<_>) =
-                    call.ids().iter().cloned().partition(|id| id.task.is_some());
-                self.note(own.into_iter().map(|id| (id, Outcome::Taken)));
-                calls.extend(Call::one_by_one(tasks));
+                continue;
+            }
+            match self.send(&call, read_at).await {
+                Understood::Whole if matches!(call, Call::ConnectorFirst { .. }) => {
+                    if !self.tasks_may_follow(&call) {
+                        return; // What depends on it comes behind it, and nothing else does.
+                    }
+                    read_at = None;
+                }
+                Understood::Whole => {}
+                Understood::ConnectorOnly => {
+                    self.old_worker.set(true);
+                    let (tasks, own): (Vec<_>, Vec<_>) =
+                        call.ids().iter().cloned().partition(|id| id.task.is_some());
+                    self.note(own.into_iter().map(|id| (id, Outcome::Taken)));
+                    calls.extend(Call::one_by_one(tasks));
+                }
             }
         }
     }
 
-    /// Sends one call, again for as long as the answer is "not now".
-    async fn send(&self, call: &Call) -> Understood {
+    /// Whether the tasks for whose sake a connector was to be restarted are restarted now: it was, or that is refused. What
+    /// passes is waited for, and what became of the connector is what becomes of them.
+    fn tasks_may_follow(&self, call: &Call) -> bool {
+        let mut charges = self.charges.borrow_mut();
+        let mut may = true;
+        for id in call.ids() {
+            let Some(charge) = charges.get_mut(id) else { continue };
+            match charge.outcome {
+                Some(Outcome::Taken | Outcome::FailedAgain(_)) => charge.connector_restarted = true,
+                Some(Outcome::Refused(_) | Outcome::NotFound(_) | Outcome::Unaddressable(_)) => {}
+                _ => {
+                    may = false;
+                    continue;
+                }
+            }
+            charge.forget();
+        }
+        may
+    }
+
+    /// Sends one call, again for as long as the answer is "not now". `read_at` is when its status was asked for; `None`
+    /// when something has changed since.
+    async fn send(&self, call: &Call, mut read_at: Option<Instant>) -> Understood {
         let started = Instant::now();
-        let (mut read_at, mut waits) = (self.read_at, AGAIN_AFTER.iter());
+        let mut waits = AGAIN_AFTER.iter();
         loop {
             let mut unwanted = None;
-            if matches!(call, Call::One { .. }) && read_at.elapsed() >= RECHECK_AFTER {
-                read_at = Instant::now();
+            let is_old = read_at.is_none_or(|read_at| read_at.elapsed() >= RECHECK_AFTER);
+            if is_old && !matches!(call, Call::FailedOf { .. }) {
+                read_at = Some(Instant::now());
                 tokio::select! {
                     found = self.recheck(call) => unwanted = found,
                     () = self.halting() => return Understood::Whole,
@@ -190,8 +224,8 @@ impl<C: Cluster> Sending<'_, C> {
                     self.forget(call.ids());
                     return Understood::ConnectorOnly;
                 }
-                Sent::Retry(text) => {
-                    self.note(call.all(&Outcome::NotNow(text)));
+                Sent::Retry(outcome) => {
+                    self.note(call.all(&outcome));
                     let wait =
                         waits.next().filter(|wait| started.elapsed().saturating_add(**wait) <= TRIED_FOR);
                     let Some(wait) = wait else { return Understood::Whole };
@@ -208,7 +242,7 @@ impl<C: Cluster> Sending<'_, C> {
     /// planned to be.
     async fn recheck(&self, call: &Call) -> Option<Sent> {
         match self.cluster.status(call).await {
-            Ok(now) => call.no_longer_due(&now).map(|why| Sent::Done(call.all(&Outcome::NotNow(why)))),
+            Ok(now) => call.no_longer_due(&now).map(|why| Sent::Done(call.all(&Outcome::NoLongerDue(why)))),
             Err(sent) => Some(sent),
         }
     }
@@ -242,7 +276,7 @@ impl<C: Cluster> Sending<'_, C> {
         let mut charges = self.charges.borrow_mut();
         for id in ids {
             if let Some(charge) = charges.get_mut(id) {
-                (charge.outcome, charge.answered) = (None, None);
+                charge.forget();
             }
         }
     }

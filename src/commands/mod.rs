@@ -15,8 +15,9 @@ use anyhow::Context;
 use tokio::runtime::Builder;
 
 use crate::cli::{Command, Typed};
-use crate::config::{Config, Environment, Output, Reporting};
+use crate::config::{Config, Environment, FailOn, Output, Reporting};
 use crate::connect::{self, Connect, Workers};
+use crate::decide::action::Action;
 use crate::decide::time::Timestamp;
 use crate::exit::{Exit, Failure, Kind, OrFail};
 use crate::report::{RunReport, json, text};
@@ -73,6 +74,25 @@ pub(crate) fn fail(command: Option<Command>, output: Output, failure: Failure) -
     tracing::error!("{failure}");
     let exit = Exit::Failed(failure.kind);
     publish(&RunReport::failed(command.map(Command::as_str), failure), output, exit)
+}
+
+/// How a command ends that looked at the cluster.
+fn exit(report: &RunReport, config: &Config) -> Exit {
+    if let Some(failure) = &report.failure {
+        return Exit::Failed(failure.kind);
+    }
+    let Some(plan) = &report.plan else { return Exit::Done };
+    let mut actions = plan.lines.iter().map(|line| line.action);
+    let needs_person = match config.run.fail_on {
+        FailOn::Never => false,
+        FailOn::GaveUp => actions.any(|action| action == Action::GaveUp),
+        FailOn::Failed => actions.any(Action::is_failed_now),
+        FailOn::Unhealthy => {
+            let long_unwell = plan.long_unwell(&report.ledger, config.rules()).next().is_some();
+            long_unwell || actions.any(Action::is_failed_now)
+        }
+    };
+    if needs_person { Exit::NeedsPerson } else { Exit::Done }
 }
 
 /// Prints the report on stdout.

@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::apply::{Bounds, Halt, apply};
-use super::{Clock, connect, fail, publish, system_clock};
+use super::{Clock, connect, exit, fail, publish, system_clock};
 use crate::cli::Command;
-use crate::config::{Config, FailOn};
+use crate::config::Config;
 use crate::connect::{Cluster, Known};
 use crate::decide::action::Action;
+use crate::decide::event::Event;
 use crate::decide::ledger::{Charge, Ledger};
 use crate::decide::listing::Listing;
 use crate::decide::model::State;
@@ -88,7 +89,7 @@ async fn run_and_report(config: &Config, interrupt: &mut Interrupt) -> Exit {
         ..ran.unwrap_or_else(|failure| RunReport::failed(None, failure))
     };
     announce(&report, config);
-    let exit = exit(&report, config.run.fail_on);
+    let exit = exit(&report, config);
     // Who asks for a plan wants to see it.
     if config.is_silent() { exit } else { publish(&report, config.reporting.output, exit) }
 }
@@ -136,9 +137,10 @@ pub async fn one_run<C: Cluster, S: Store>(
     let mut report = read_and_plan(cluster, loaded, options.rules, now, end, interrupt).await;
     let (ledger, Some(plan)) = (&mut report.ledger, &mut report.plan) else { return Ok(report) };
 
-    plan.record_given_up(ledger);
+    plan.record_told(ledger, now);
+    let mut remedy = None;
     if plan.due().next().is_some() {
-        log_causes(plan, ledger, options.rules.policy);
+        log_due(plan, ledger, options.rules.policy);
         let mut charges = charge(plan, ledger, now);
         if let Err(failure) = store.charge(ledger, now.plus(options.deadline)).await {
             plan.record(ledger, charges, &"not sent, because the state could not be written".into());
@@ -147,10 +149,12 @@ pub async fn one_run<C: Cluster, S: Store>(
         }
         let bounds = Bounds { parallel: options.parallel, read_at, end };
         let halt = apply(cluster, plan.batches(ledger), &mut charges, bounds, clock, interrupt).await;
-        let unauthorized = any_unauthorized(&charges);
+        ledger.first_url = cluster.begin_next_with();
+        remedy = charges.iter().find_map(|charge| Remedy::of(charge.outcome.as_ref()?));
         plan.record(ledger, charges, &halt.map_or("not sent", Halt::reason).into());
-        report.failure = halt_failure(halt).or_else(|| incomplete(plan, unauthorized));
+        report.failure = halt_failure(halt);
     }
+    report.failure = report.failure.take().or_else(|| incomplete(plan, remedy));
     if (remembered_before || !ledger.records.is_empty())
         && let Err(failure) = store.save(ledger).await
         // An interrupted run says so all the same: its exit code is a promise.
@@ -165,12 +169,14 @@ pub async fn one_run<C: Cluster, S: Store>(
 fn charge(plan: &Plan, ledger: &mut Ledger, now: Timestamp) -> ByInstance<Charge> {
     // In one piece: in an outage these are megabytes, and what grows leaves holes behind.
     let mut charges = Vec::with_capacity(plan.due().count());
-    charges.extend(plan.due().map(|line| ledger.charge(&line.id, now)));
+    charges.extend(plan.due().map(|line| {
+        let mut charge = ledger.charge(&line.id, now);
+        if line.connector_first {
+            ledger.charge_connector(&mut charge);
+        }
+        charge
+    }));
     charges.into()
-}
-
-fn any_unauthorized(charges: &ByInstance<Charge>) -> bool {
-    charges.iter().any(|charge| matches!(charge.outcome, Some(Outcome::Unauthorized(_))))
 }
 
 fn end_of(deadline: Duration) -> Instant {
@@ -194,6 +200,7 @@ async fn read_and_plan(
         tracing::error!("{warning}");
     }
     let warnings = Vec::from_iter(warning);
+    cluster.begin_with(ledger.first_url.as_deref());
     match read(cluster, Known::of(&ledger), end, interrupt).await {
         Ok(listing) => {
             let plan = plan(&mut ledger, listing, rules, now);
@@ -220,14 +227,15 @@ async fn read(
     }
 }
 
-/// The trace is gone as soon as the instance restarts: its cause is logged before.
-fn log_causes(plan: &Plan, ledger: &Ledger, policy: &Policy) {
+/// What is about to be done. The trace is gone as soon as the instance restarts: its cause is logged before.
+fn log_due(plan: &Plan, ledger: &Ledger, policy: &Policy) {
     for line in plan.due() {
         let attempt = ledger.attempts(&line.id).saturating_add(1);
         let of = policy.limit().map_or_else(String::new, |limit| format!(" of {limit}"));
         let cause = line.cause.as_ref().map_or("no trace", |cause| &cause.text);
         let state = line.state.as_ref().map_or("absent", State::as_str);
-        tracing::info!("{} is {state} and due for attempt {attempt}{of}: {cause}", line.id);
+        let how = line.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+        tracing::info!("{} is {state} and due for attempt {attempt}{of}{how}: {cause}", line.id);
     }
 }
 
@@ -242,46 +250,63 @@ fn halt_failure(halt: Option<Halt>) -> Option<Failure> {
     }
 }
 
+/// What may help where a restart was not taken.
+#[derive(Clone, Copy)]
+struct Remedy {
+    kind: Kind,
+    hint: &'static str,
+}
+
+impl Remedy {
+    fn of(outcome: &Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Unauthorized(_) => {
+                Some(Self { kind: Kind::Unauthorized, hint: "these credentials may read but not restart" })
+            }
+            Outcome::NotReached { hint, .. } => Some(Self { kind: Kind::Restart, hint }),
+            _ => None,
+        }
+    }
+}
+
 /// Why the restarts were not all that they should be.
-fn incomplete(plan: &Plan, unauthorized: bool) -> Option<Failure> {
-    // The one that says most comes first: refused, then unknown, then not sent.
-    let first = plan.incomplete().min_by_key(|line| line.action)?;
+fn incomplete(plan: &Plan, remedy: Option<Remedy>) -> Option<Failure> {
+    // The one that says most comes first: what is new; refused, then unknown, then not sent.
+    let first =
+        plan.incomplete().min_by_key(|line| (line.event == Some(Event::RefusedAgain), line.action))?;
     let what = match first.action {
         Action::Failed => "was refused",
         Action::Unknown => "is of unknown fate",
+        Action::Waiting => "waits",
+        _ if first.event.is_some() => "was not taken",
         _ => "could not be sent",
     };
     let alike = plan.incomplete().filter(|line| line.action == first.action).count();
     let more = if alike > 1 { format!(" (and {} more)", alike.saturating_sub(1)) } else { String::new() };
-    let error = first.error.as_deref().unwrap_or_default();
-    let message = format!("the restart of {} {what}{more}: {error}", first.id);
-    Some(if unauthorized {
-        Failure::new(Kind::Unauthorized, message).hint("these credentials may read but not restart")
-    } else {
-        Failure::new(Kind::Restart, message)
+    let why = first.error.as_deref().or(first.reason.as_deref()).unwrap_or_default();
+    let message = format!("the restart of {} {what}{more}: {why}", first.id);
+    Some(match remedy {
+        Some(Remedy { kind, hint }) => Failure::new(kind, message).hint(hint),
+        None => Failure::new(Kind::Restart, message),
     })
 }
 
 /// The one line on stderr: what changed, what went wrong. With a report on stdout only what went wrong.
 fn announce(report: &RunReport, config: &Config) {
-    let news = if config.reporting.log.quiet { news(report, &config.cluster) } else { String::new() };
+    let quiet = config.reporting.log.quiet;
+    let news = if quiet { news(report, &config.cluster) } else { String::new() };
     match (&report.failure, news.as_str()) {
         (None, "") => {}
+        (Some(_), "") if quiet && was_told(report) => {}
         (None, news) => tracing::warn!(target: NEWS, "{news}"),
         (Some(failure), "") => tracing::error!(target: NEWS, "{}: {failure}", config.cluster),
         (Some(failure), news) => tracing::error!(target: NEWS, "{news}; {failure}"),
     }
 }
 
-fn exit(report: &RunReport, fail_on: FailOn) -> Exit {
-    if let Some(failure) = &report.failure {
-        return Exit::Failed(failure.kind);
-    }
-    let mut actions = report.plan.iter().flat_map(|plan| plan.lines.iter()).map(|line| line.action);
-    let needs_person = match fail_on {
-        FailOn::Never => false,
-        FailOn::GaveUp => actions.any(|action| action == Action::GaveUp),
-        FailOn::Failed => actions.any(Action::is_failed_now),
-    };
-    if needs_person { Exit::NeedsPerson } else { Exit::Done }
+/// All that went wrong is what Connect goes on refusing, of which somebody was told within the last day.
+fn was_told(report: &RunReport) -> bool {
+    let failed_otherwise = |failure: &Failure| !matches!(failure.kind, Kind::Restart | Kind::Unauthorized);
+    let told = |plan: &Plan| plan.incomplete().all(|line| line.event == Some(Event::RefusedAgain));
+    report.plan.as_ref().is_some_and(told) && !report.failure.as_ref().is_some_and(failed_otherwise)
 }

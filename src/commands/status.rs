@@ -3,7 +3,7 @@
 
 use tokio::time::Instant;
 
-use super::{connect, fail, publish, system_clock};
+use super::{connect, exit, fail, publish, system_clock};
 use crate::cli::Command;
 use crate::config::Config;
 use crate::connect::{Cluster, Connect, Known};
@@ -20,8 +20,7 @@ pub async fn status(config: &Config) -> Exit {
             if let Some(failure) = &report.failure {
                 tracing::error!("{failure}");
             }
-            let exit = report.failure.as_ref().map_or(Exit::Done, |failure| Exit::Failed(failure.kind));
-            publish(&report, config.reporting.output, exit)
+            publish(&report, config.reporting.output, exit(&report, config))
         }
         Err(failure) => fail(Some(Command::Status), config.reporting.output, failure),
     }
@@ -31,10 +30,11 @@ async fn look(config: &Config) -> Result<RunReport, Failure> {
     let (started, started_at) = (Instant::now(), system_clock());
     let Loaded { mut ledger, warning } = store::peek(&config.state, &config.cluster).await?;
     let client: Connect = connect(config)?;
+    client.begin_with(ledger.first_url.as_deref());
     let (plan, view, failure) = match client.listing(&Known::of(&ledger)).await {
         Ok(listing) => {
             let mut plan = plan(&mut ledger, listing, config.rules(), started_at);
-            plan.add_recovering(&ledger);
+            plan.add_remembered(&ledger);
             (plan, View::Before(ledger.run), None)
         }
         // What is remembered is worth showing also when Connect is away.

@@ -19,7 +19,7 @@ use self::sources::{DURATION, Inputs, positive_duration};
 use crate::cli::{self, SETTINGS, Typed};
 use crate::decide::plan::Rules;
 use crate::decide::policy::Policy;
-use crate::decide::select::Filter;
+use crate::decide::select::{Filter, Patterns};
 use crate::decide::text::sanitize;
 use crate::exit::{Failure, Kind};
 use crate::logging;
@@ -39,6 +39,8 @@ pub struct Config {
     pub policy: Policy,
     /// Which connectors to touch.
     pub filter: Filter,
+    /// Which connectors may run without tasks.
+    pub no_tasks_ok: Patterns,
     pub run: Run,
     pub reporting: Reporting,
     /// What a person should know of the settings, one sentence each.
@@ -67,6 +69,8 @@ pub enum FailOn {
     GaveUp,
     /// An instance that is failed.
     Failed,
+    /// An instance that is failed, or has been in transition or without tasks for three runs.
+    Unhealthy,
 }
 
 /// What to print on stdout.
@@ -110,6 +114,7 @@ impl Config {
             connect: Connect::read(inputs, urls)?,
             policy: policy::read(inputs)?,
             filter: Filter::new(&inputs.list(&cli::INCLUDE)?, &inputs.list(&cli::EXCLUDE)?),
+            no_tasks_ok: Patterns::new(&inputs.list(&cli::NO_TASKS_OK)?),
             run: Run::read(inputs)?,
             reporting: Reporting { output: output(inputs)?, log: log(inputs)? },
             warnings,
@@ -118,7 +123,7 @@ impl Config {
 
     /// What the settings say about restarts.
     pub fn rules(&self) -> Rules<'_> {
-        Rules { policy: &self.policy, filter: &self.filter }
+        Rules { policy: &self.policy, filter: &self.filter, no_tasks_ok: &self.no_tasks_ok }
     }
 
     /// Print nothing on stdout unless something changed: text only, and not the plan that somebody asked for.
@@ -148,12 +153,17 @@ impl Run {
             parallel: inputs.parsed(&cli::PARALLEL, "a whole number from 1 to 100", |text| {
                 text.parse().ok().filter(|number| (1..=100).contains(number))
             })?,
-            fail_on: inputs.parsed(&cli::FAIL_ON, "never, gave-up or failed", |text| match text {
-                "never" => Some(FailOn::Never),
-                "gave-up" => Some(FailOn::GaveUp),
-                "failed" => Some(FailOn::Failed),
-                _ => None,
-            })?,
+            fail_on: inputs.parsed(
+                &cli::FAIL_ON,
+                "never, gave-up, failed or unhealthy",
+                |text| match text {
+                    "never" => Some(FailOn::Never),
+                    "gave-up" => Some(FailOn::GaveUp),
+                    "failed" => Some(FailOn::Failed),
+                    "unhealthy" => Some(FailOn::Unhealthy),
+                    _ => None,
+                },
+            )?,
         })
     }
 }

@@ -97,47 +97,130 @@ pub(super) fn display_url(url: &Url) -> &str {
     url.as_str().trim_end_matches('/')
 }
 
-/// What a worker puts in front of the error of the worker to which it passed
-/// a request on (`RestClient`).
-const FORWARDED: &str = "IO Error trying to forward REST request: ";
-
-/// Whether this error of forwarding says that the other worker did nothing: it
-/// did not accept the connection, or answered 409, which is a 500 with this
-/// text before KAFKA-13702 (3.4.0). A config provider whose own server refuses
-/// a connection says so too, but without [`FORWARDED`] in front: that restart
-/// was tried.
-fn was_not_forwarded(error: &str) -> bool {
-    error.contains("Connection refused") || error.starts_with("Cannot complete request")
-}
-
-/// The table of restart answers. 202 to a KIP-745 call is not here: its body says what was taken.
+/// The table of restart answers. The 202 and 204 to a KIP-745 call are not here: what was taken is in the body, or nowhere.
 pub(super) fn outcome(status: StatusCode, text: &str) -> Outcome {
     let code = status.as_u16();
-    let json = connect_message(text);
     let told: Arc<str> = format!("HTTP {code}{}", message_suffix(text)).into();
-    match (code, json.as_deref()) {
-        (204, _) => Outcome::Taken,
-        (400, None) if is_page(text) => Outcome::Unaddressable(
-            "HTTP 400: Connect cannot address this name (Connect 4 refuses / % and \\ in it); only a connector with another name can be restarted".into(),
-        ),
-        (401 | 403, _) => Outcome::Unauthorized(told),
-        (404, Some(_)) => Outcome::NotFound(told),
-        (409 | 429, _) | (503, Some(_)) => Outcome::NotNow(told),
-        (500, Some(message)) => {
-            let forwarded = message.strip_prefix(FORWARDED);
-            let said = forwarded.unwrap_or(message);
-            // The second is a standalone worker's way to say it.
-            if said.starts_with("Failed to start") || said.starts_with("Failed to transition") {
-                Outcome::FailedAgain(told)
-            } else if message.contains("rebalance is expected") || forwarded.is_some_and(was_not_forwarded) {
-                Outcome::NotNow(told)
-            } else {
-                Outcome::Unknown(told)
-            }
-        }
-        (300..=499, _) => Outcome::Refused(told),
+    let Some(message) = connect_message(text) else { return answer_of_another(code, text, told) };
+    match code {
+        401 => Outcome::Unauthorized(told),
+        404 => not_found(&message, told),
+        409 | 429 | 503 => Outcome::NotNow(told),
+        500 => server_error(&message, told),
+        300..=499 => Outcome::Refused(told),
         _ => Outcome::Unknown(told),
     }
+}
+
+/// An answer that is not Connect's error: a success, Jetty's, or that of something in front of the worker.
+fn answer_of_another(code: u16, text: &str, told: Arc<str>) -> Outcome {
+    match code {
+        204 => Outcome::Taken,
+        // A gateway may leave out the body or make up another one; a page is one to log in.
+        200..=299 if !is_page(text) && !names_an_error(text) => Outcome::Taken,
+        400 if is_page(text) => Outcome::Unaddressable(
+            "HTTP 400: Connect cannot address this name (Connect 4 refuses / % and \\ in it); only a connector with another name can be restarted".into(),
+        ),
+        401 | 403 => Outcome::Unauthorized(told),
+        409 | 429 => Outcome::NotNow(told),
+        503 if was_not_proxied(text) => Outcome::NotReached { text: told, hint: NO_UPSTREAM },
+        300..=499 => Outcome::Refused(told),
+        _ => Outcome::Unknown(told),
+    }
+}
+
+fn not_found(message: &str, told: Arc<str>) -> Outcome {
+    // The second is a standalone worker's way to say it.
+    let of_task = message.starts_with("Unknown task") || message.starts_with("Task ");
+    if of_task { Outcome::UnknownTask(told) } else { Outcome::NotFound(told) }
+}
+
+/// What 2.8.1, 3.0.1 and 3.1 to 3.3.2 put in front of any answer of the worker to which they passed a request on, and make
+/// a 500 of it (KAFKA-9747 brought it, KAFKA-13702 ended it). Twice, where that worker had to pass it on too.
+const FORWARDED: &str = "Error trying to forward REST request: ";
+/// What every version puts in front of a failure to talk to that worker.
+const NOT_FORWARDED: &str = "IO Error trying to forward REST request: ";
+
+/// A 500 of Connect's own.
+fn server_error(message: &str, told: Arc<str>) -> Outcome {
+    let mut said = message;
+    while let Some(behind) = said.strip_prefix(FORWARDED) {
+        said = behind;
+    }
+    let was_forwarded = said.len() < message.len();
+    if let Some(why) = said.strip_prefix(NOT_FORWARDED) {
+        broken_transport(why, told)
+    } else if said.starts_with("Failed to start RestClient") {
+        Outcome::NotReached { text: told, hint: WORKER_TLS }
+    } else if said.starts_with("Failed to start") || said.starts_with("Failed to transition") {
+        // The second is a standalone worker's way to say it.
+        Outcome::FailedAgain(told)
+    } else if said.contains("rebalance is expected")
+        || said.contains("no known leader")
+        // A 409 there.
+        || (was_forwarded && said.starts_with("Cannot complete request"))
+    {
+        Outcome::NotNow(told)
+    } else if was_forwarded && is_not_found(said) {
+        not_found(said, told)
+    } else {
+        Outcome::Unknown(told)
+    }
+}
+
+/// Whether Connect says this with a 404 (`NotFoundException` in `AbstractHerder`, `DistributedHerder` and Jersey).
+fn is_not_found(message: &str) -> bool {
+    let named = message.starts_with("Connector ") && message.ends_with(" not found");
+    named || ["Unknown task", "Unknown connector", "HTTP 404"].iter().any(|it| message.starts_with(it))
+}
+
+const ADVERTISED: &str = "the workers cannot reach each other: check rest.advertised.host.name, rest.advertised.port and rest.advertised.listener of each";
+const WORKER_TLS: &str =
+    "the workers cannot talk TLS to each other: check listeners.https.ssl.* (or ssl.*) of each";
+const NO_UPSTREAM: &str = "the proxy reaches no worker: is one up?";
+
+/// What a failure to talk to another worker says: whether that worker may have got the request. A worker that has just died
+/// refuses connections until its tasks are somebody else's, which passes; the others need a person.
+fn broken_transport(why: &str, told: Arc<str>) -> Outcome {
+    let says = |words: &[&str]| words.iter().any(|word| why.contains(word));
+    if says(&["Connection refused"]) {
+        Outcome::NotNow(told)
+    } else if says(&[
+        "UnknownHostException",
+        "NoRouteToHostException",
+        "Network is unreachable",
+        "UnresolvedAddress",
+        "Invalid URI host",
+        "URISyntaxException",
+        "Illegal character in",
+    ]) {
+        Outcome::NotReached { text: told, hint: ADVERTISED }
+    } else if says(&[
+        "SSLHandshakeException",
+        "PKIX path",
+        "SSLPeerUnverifiedException",
+        "No subject alternative",
+        "Received fatal alert",
+        "unrecognized SSL message",
+    ]) {
+        Outcome::NotReached { text: told, hint: WORKER_TLS }
+    } else if was_not_proxied(why) {
+        Outcome::NotReached { text: told, hint: NO_UPSTREAM }
+    } else {
+        Outcome::Unknown(told)
+    }
+}
+
+/// Whether a service mesh (Envoy) says that it could not connect to whom it stands for. Its "connection termination" came
+/// after the request was sent.
+fn was_not_proxied(text: &str) -> bool {
+    ["no healthy upstream", "connection failure", "connection timeout"].iter().any(|it| text.contains(it))
+}
+
+/// A JSON object that speaks of an error, whatever the status.
+fn names_an_error(text: &str) -> bool {
+    let object: Option<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(text).ok();
+    object.is_some_and(|keys| ["error", "errors", "error_code"].iter().any(|key| keys.contains_key(*key)))
 }
 
 #[derive(Deserialize)]

@@ -17,7 +17,7 @@ type Status = Result<Option<Listing>, String>;
 impl Connect {
     pub(super) async fn first_listing(&self, known: &Known) -> Result<Listing, Failure> {
         let mut failures = Vec::new();
-        for (index, url) in self.workers.urls.iter().enumerate() {
+        for (index, url) in self.in_turn(self.first.get()) {
             self.current.set(index);
             match self.within_timeout(url, self.listing_from(url, known)).await {
                 Ok(listing) => return Ok(listing),
@@ -28,7 +28,7 @@ impl Connect {
                 }
             }
         }
-        self.current.set(0);
+        self.current.set(self.first.get());
         Err(answers::no_listing(failures))
     }
 

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::ACCEPT;
+use reqwest::header::{ACCEPT, CONTENT_LENGTH};
 use reqwest::{Client, Method, Response, StatusCode, Url};
 
 use crate::decide::calls::Call;
@@ -50,6 +50,13 @@ pub trait Cluster {
 
     /// Sends one restart call.
     async fn restart(&self, call: &Call) -> Sent;
+
+    /// Begins with this worker, if it is one of the cluster's.
+    fn begin_with(&self, url: Option<&str>);
+
+    /// The worker with which the next run should begin: another than the first of the settings, when that one looks well
+    /// but does not do what it is asked for.
+    fn begin_next_with(&self) -> Option<Arc<str>>;
 }
 
 /// The result of a restart call.
@@ -57,8 +64,8 @@ pub trait Cluster {
 pub enum Sent {
     /// An outcome for every instance of the call.
     Done(Vec<(InstanceId, Outcome)>),
-    /// Not now; surely not taken. The same call may be sent again.
-    Retry(Arc<str>),
+    /// Surely not taken, with this outcome. The same call may be sent again.
+    Retry(Outcome),
     /// A 204 to a KIP-745 call: an old worker ignored the query and restarted the connector's own instance only; its tasks
     /// must be restarted one by one.
     OldWorker,
@@ -80,14 +87,16 @@ pub struct Workers {
 pub struct Connect {
     http: Client,
     workers: Workers,
-    /// The worker that answered last: an index into the URLs.
+    /// The worker that answered last, or is to be asked next: an index into the URLs.
     current: Cell<usize>,
+    /// The worker with which a run begins.
+    first: Cell<usize>,
 }
 
 impl Connect {
     /// A client for these workers. Nothing is sent.
     pub fn new(http: Client, workers: Workers) -> Self {
-        Self { http, workers, current: Cell::new(0) }
+        Self { http, workers, current: Cell::new(0), first: Cell::new(0) }
     }
 
     /// The worker that answered last, or the first.
@@ -114,49 +123,85 @@ impl Connect {
 
     fn request(&self, method: Method, url: &Url, path: &str) -> reqwest::RequestBuilder {
         let address = format!("{}{path}", answers::display_url(url));
-        let request = self.http.request(method, address).header(ACCEPT, "application/json");
+        let is_post = method == Method::POST;
+        let mut request = self.http.request(method, address).header(ACCEPT, "application/json");
+        if is_post {
+            // Without it IIS, Azure's gateways and others answer 411 (RFC 9110, 15.5.12).
+            request = request.header(CONTENT_LENGTH, "0");
+        }
         self.workers.authorization.authorize(request)
     }
 
-    /// Sends to the worker that answered last. One that does not accept the connection leaves it to the next.
-    async fn send(&self, method: Method, path: &str, timeout: Duration) -> Result<Response, Lost> {
-        let count = self.workers.urls.len();
-        let first = self.current.get();
+    /// All workers, this one first.
+    fn in_turn(&self, first: usize) -> impl Iterator<Item = (usize, &Url)> {
+        let all = self.workers.urls.iter().enumerate();
+        all.clone().skip(first).chain(all.take(first))
+    }
+
+    /// This worker answers, but does not do what it is asked for: the next one is asked, in the next run too.
+    fn leave(&self, index: usize) {
+        // Of several calls to one worker only the first moves on.
+        if self.current.get() == index {
+            let next = self.in_turn(index).nth(1).map_or(index, |(next, _)| next);
+            self.current.set(next);
+            self.first.set(next);
+        }
+    }
+
+    /// Sends to the worker that answered last. One that does not accept the connection leaves it to the next. Says which
+    /// one answered.
+    async fn send(&self, method: Method, path: &str, timeout: Duration) -> Result<(usize, Response), Lost> {
         let mut last = String::new();
-        for index in (0..count).filter_map(|step| first.checked_add(step)?.checked_rem(count)) {
-            let Some(url) = self.workers.urls.get(index) else { continue };
+        for (index, url) in self.in_turn(self.current.get()) {
             match self.request(method.clone(), url, path).timeout(timeout).send().await {
                 Ok(response) => {
                     self.current.set(index);
-                    return Ok(response);
+                    return Ok((index, response));
                 }
                 Err(error) if error.is_connect() || error.is_builder() => {
                     last = format!("{}: {}", answers::display_url(url), explain(&error));
                     tracing::debug!("{last}");
                 }
-                Err(error) => return Err(Lost::Unanswered(explain(&error))),
+                Err(error) => {
+                    self.current.set(index);
+                    self.leave(index);
+                    return Err(Lost::Unanswered(explain(&error)));
+                }
             }
         }
         Err(Lost::NotSent(format!("no worker could be reached ({last})").into()))
     }
 
-    async fn read_reply(&self, call: &Call, response: Response) -> Sent {
+    /// What this answer means, and whether it is Connect's own word.
+    async fn read_reply(&self, call: &Call, response: Response) -> (Sent, bool) {
         let status = response.status();
         if status == StatusCode::ACCEPTED
             && let Call::FailedOf { connector, expected } = call
         {
-            return match read_status(response, connector, Known::connectors(&[connector])).await {
-                Ok(listing) => Sent::Done(accepted(expected, &listing)),
-                Err(error) => {
-                    Sent::Done(call.all(&Outcome::Unknown(format!("HTTP 202, but {error}").into())))
-                }
-            };
+            let unknown =
+                |error: BodyError| call.all(&Outcome::Unknown(format!("HTTP 202, but {error}").into()));
+            let listing = read_status(response, connector, Known::connectors(&[connector])).await;
+            let outcomes = listing.map_or_else(unknown, |listing| accepted(expected, &listing));
+            return (Sent::Done(outcomes), true);
         }
-        match answers::outcome(status, &read_text(response).await) {
-            Outcome::Taken if matches!(call, Call::FailedOf { .. }) => Sent::OldWorker,
-            Outcome::NotNow(text) => Sent::Retry(text),
+        let text = read_text(response).await;
+        let sent = match answers::outcome(status, &text) {
+            Outcome::Taken if matches!(call, Call::FailedOf { .. }) => match status {
+                StatusCode::NO_CONTENT => Sent::OldWorker,
+                // Which of them it took, it does not say.
+                _ => Sent::Done(call.all(&Outcome::Unknown(format!("HTTP {}", status.as_u16()).into()))),
+            },
+            outcome @ (Outcome::NotNow(_) | Outcome::NotReached { .. }) => Sent::Retry(outcome),
             outcome => Sent::Done(call.all(&outcome)),
-        }
+        };
+        (sent, answers::connect_message(&text).is_some())
+    }
+}
+
+impl Sent {
+    /// Whether all of it ended like this.
+    fn is(&self, like: impl Fn(&Outcome) -> bool) -> bool {
+        matches!(self, Self::Done(outcomes) if outcomes.iter().all(|(_, outcome)| like(outcome)))
     }
 }
 
@@ -169,12 +214,12 @@ impl Cluster for Connect {
         let connector = call.connector();
         let not_now = |text: &dyn std::fmt::Display| {
             let text = format!("not sent, because its status could not be read again: {text}");
-            Sent::Retry(text.into())
+            Sent::Retry(Outcome::NotNow(text.into()))
         };
         let done = |outcome: Outcome| Sent::Done(call.all(&outcome));
         let path = format!("{}/status", address(connector).map_err(done)?);
-        let response = match self.send(Method::GET, &path, self.workers.timeout).await {
-            Ok(response) => response,
+        let (index, response) = match self.send(Method::GET, &path, self.workers.timeout).await {
+            Ok(answered) => answered,
             Err(Lost::NotSent(text)) => return Err(done(Outcome::NotSent(text))),
             Err(Lost::Unanswered(text)) => return Err(not_now(&text)),
         };
@@ -190,7 +235,10 @@ impl Cluster for Connect {
         match answers::outcome(status, &read_text(response).await) {
             Outcome::NotFound(_) => Ok(Listing::default()),
             outcome @ (Outcome::Unauthorized(_) | Outcome::Unaddressable(_)) => Err(done(outcome)),
-            _ => Err(not_now(&format_args!("HTTP {}", status.as_u16()))),
+            _ => {
+                self.leave(index);
+                Err(not_now(&format_args!("HTTP {}", status.as_u16())))
+            }
         }
     }
 
@@ -212,21 +260,49 @@ impl Cluster for Connect {
     async fn restart(&self, call: &Call) -> Sent {
         let what = match call {
             Call::FailedOf { .. } => "/restart?includeTasks=true&onlyFailed=true".to_owned(),
-            Call::One { id: InstanceId { task: None, .. }, .. } => "/restart".to_owned(),
+            Call::One { id: InstanceId { task: None, .. }, .. } | Call::ConnectorFirst { .. } => {
+                "/restart".to_owned()
+            }
             Call::One { id: InstanceId { task: Some(task), .. }, .. } => format!("/tasks/{task}/restart"),
         };
         let path = match address(call.connector()) {
             Ok(address) => format!("{address}{what}"),
             Err(outcome) => return Sent::Done(call.all(&outcome)),
         };
-        match self.send(Method::POST, &path, RESTART_TIMEOUT).await {
-            Ok(response) => self.read_reply(call, response).await,
-            Err(Lost::NotSent(text)) => Sent::Done(call.all(&Outcome::NotSent(text))),
-            Err(Lost::Unanswered(text)) => {
-                let text = format!("{text}; Connect may have done it all the same");
-                Sent::Done(call.all(&Outcome::Unknown(text.into())))
+        let mut others = self.workers.urls.len().saturating_sub(1);
+        loop {
+            let (index, response) = match self.send(Method::POST, &path, RESTART_TIMEOUT).await {
+                Ok(answered) => answered,
+                Err(Lost::NotSent(text)) => return Sent::Done(call.all(&Outcome::NotSent(text))),
+                Err(Lost::Unanswered(text)) => {
+                    let text = format!("{text}; Connect may have done it all the same");
+                    return Sent::Done(call.all(&Outcome::Unknown(text.into())));
+                }
+            };
+            let (sent, is_connects_own) = self.read_reply(call, response).await;
+            let refused_in_its_place = !is_connects_own && sent.is(|it| matches!(it, Outcome::Refused(_)));
+            let unknown = sent.is(|it| matches!(it, Outcome::Unknown(_)));
+            if refused_in_its_place || unknown || matches!(sent, Sent::Retry(_)) {
+                self.leave(index);
             }
+            if !refused_in_its_place || others == 0 {
+                return sent;
+            }
+            others = others.saturating_sub(1);
         }
+    }
+
+    fn begin_with(&self, url: Option<&str>) {
+        let known = |url| self.in_turn(0).find(|(_, known)| answers::display_url(known) == url);
+        let first = url.and_then(known).map_or(0, |(index, _)| index);
+        self.first.set(first);
+        self.current.set(first);
+    }
+
+    fn begin_next_with(&self) -> Option<Arc<str>> {
+        let first = self.first.get();
+        let url = self.workers.urls.get(first).filter(|_| first > 0);
+        url.map(|url| answers::display_url(url).into())
     }
 }
 

@@ -134,10 +134,12 @@ impl<'a> Collector<'a> {
         if paused_or_stopped && known {
             self.listing.paused_or_stopped.insert(Arc::clone(&connector));
         }
-        if status.connector.state == State::Running && status.counts.total == 0 {
+        let no_tasks = status.connector.state == State::Running && status.counts.total == 0;
+        if no_tasks {
             self.listing.no_tasks.insert(Arc::clone(&connector));
         }
-        let own = (known || status.connector.state.is_unwell()).then_some((None, status.connector));
+        let own =
+            (known || no_tasks || status.connector.state.is_unwell()).then_some((None, status.connector));
         let kept = own.into_iter().chain(status.tasks.into_iter().map(|(id, part)| (Some(id), part)));
         self.sightings.extend(kept.map(|(task, part)| Sighting {
             id: InstanceId { connector: Arc::clone(&connector), task },

@@ -82,7 +82,6 @@ impl Action {
                 | Self::Due
                 | Self::Restarted
                 | Self::Deferred
-                | Self::Gone
                 | Self::Waiting
         )
     }

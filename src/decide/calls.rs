@@ -28,20 +28,26 @@ pub enum Call {
         /// It is due because it was in transition for too long, not because it is `FAILED`.
         stuck: bool,
     },
+    /// The own instance of a connector that runs, before the last restart of its tasks; it touches none of them.
+    ConnectorFirst {
+        connector: Arc<str>,
+        /// They are due; there is at least one.
+        tasks: Vec<InstanceId>,
+    },
 }
 
 impl Call {
-    /// The instances that it is to restart.
+    /// The instances for whose sake it is sent: all that it restarts were charged.
     pub fn ids(&self) -> &[InstanceId] {
         match self {
-            Self::FailedOf { expected, .. } => expected,
+            Self::FailedOf { expected: ids, .. } | Self::ConnectorFirst { tasks: ids, .. } => ids,
             Self::One { id, .. } => std::slice::from_ref(id),
         }
     }
 
     pub fn connector(&self) -> &Arc<str> {
         match self {
-            Self::FailedOf { connector, .. } => connector,
+            Self::FailedOf { connector, .. } | Self::ConnectorFirst { connector, .. } => connector,
             Self::One { id, .. } => &id.connector,
         }
     }
@@ -59,38 +65,66 @@ impl Call {
     /// Why this call is no longer wanted, now that Connect says this of the connector: its instance is no longer what
     /// made it due. A KIP-745 call is always wanted: Connect itself restarts only what is `FAILED` then.
     pub fn no_longer_due(&self, now: &Listing) -> Option<Arc<str>> {
-        let Self::One { id, stuck } = self else { return None };
-        Some(match now.sightings.get(id) {
-            None => "not restarted, Connect lists it no more".into(),
-            Some(seen) if seen.paused_or_stopped => {
-                "not restarted, the connector is paused or stopped by now".into()
+        match self {
+            Self::FailedOf { .. } => None,
+            Self::One { id, stuck } => {
+                let wanted =
+                    |state: &State| if *stuck { state.is_transition() } else { *state == State::Failed };
+                other_than(wanted, "it", id, now)
             }
-            Some(Sighting { state, .. }) => {
-                let still_due = if *stuck { state.is_transition() } else { *state == State::Failed };
-                if still_due {
-                    return None;
-                }
-                format!("not restarted, it is {} by now", state.as_str()).into()
+            Self::ConnectorFirst { connector, tasks } => {
+                let own = InstanceId { connector: Arc::clone(connector), task: None };
+                let running = |state: &State| *state == State::Running;
+                let first = tasks.first()?;
+                let is_well = |id| now.sightings.get(id).is_none_or(|seen| !seen.state.is_unwell());
+                let all_well = || tasks.iter().all(is_well);
+                other_than(running, "its connector", &own, now)
+                    .or_else(|| all_well().then(|| other_than(|_| false, "it", first, now))?)
             }
-        })
+        }
+    }
+}
+
+/// Why this instance is not what it was, if it is not.
+fn other_than(
+    wanted: impl FnOnce(&State) -> bool,
+    who: &str,
+    id: &InstanceId,
+    now: &Listing,
+) -> Option<Arc<str>> {
+    match now.sightings.get(id) {
+        None => Some("not restarted, Connect lists it no more".into()),
+        Some(seen) if seen.paused_or_stopped => {
+            Some("not restarted, the connector is paused or stopped by now".into())
+        }
+        Some(seen) if wanted(&seen.state) => None,
+        Some(Sighting { state, .. }) => {
+            Some(format!("not restarted, {who} is {} by now", state.as_str()).into())
+        }
     }
 }
 
 impl Plan {
-    /// The calls that restart what is due, the connectors with the fewest attempts first.
+    /// The calls that restart what is due: what Connect refuses goes last, the connectors with the fewest attempts first.
     pub fn batches(&self, ledger: &Ledger) -> Vec<Batch> {
         let mut due: BTreeMap<&Arc<str>, Vec<&Line>> = BTreeMap::new();
         for line in self.due() {
             due.entry(&line.id.connector).or_default().push(line);
         }
-        let mut batches: Vec<(u32, Batch)> = Vec::with_capacity(due.len());
-        for (connector, lines) in due {
-            let fewest = lines.iter().map(|line| ledger.attempts(&line.id)).min().unwrap_or(0);
-            batches.push((fewest, calls(connector, &lines, ledger)));
+        let mut batches: Vec<((bool, u32), Batch)> = Vec::with_capacity(due.len());
+        for (connector, mut lines) in due {
+            let order = |line: &&Line| (is_refused(line, ledger), ledger.attempts(&line.id));
+            let first = lines.iter().map(order).min().unwrap_or_default();
+            lines.sort_by_key(|line| is_refused(line, ledger));
+            batches.push((first, calls(connector, &lines, ledger)));
         }
-        batches.sort_by_key(|(fewest, _)| *fewest);
+        batches.sort_by_key(|(order, _)| *order);
         batches.into_iter().map(|(_, batch)| batch).collect()
     }
+}
+
+fn is_refused(line: &Line, ledger: &Ledger) -> bool {
+    ledger.episode(&line.id).is_some_and(|episode| episode.not_taken.is_some())
 }
 
 /// One KIP-745 call restarts whatever has failed in a connector by the time it arrives. It is used only where that cannot
@@ -98,10 +132,14 @@ impl Plan {
 fn calls(connector: &Arc<str>, due: &[&Line], ledger: &Ledger) -> Batch {
     let all_failed = due.iter().all(|line| line.state == Some(State::Failed));
     let remembered = ledger.records.of_connector(connector).len();
-    if due.len() > 1 && all_failed && remembered == due.len() {
+    let (last, others): (Vec<&Line>, Vec<&Line>) = due.iter().partition(|line| line.connector_first);
+    if due.len() > 1 && all_failed && remembered == due.len() && last.is_empty() {
         let expected = due.iter().map(|line| line.id.clone()).collect();
         return vec![Call::FailedOf { connector: Arc::clone(connector), expected }];
     }
-    let one = |line: &&Line| Call::One { id: line.id.clone(), stuck: line.state != Some(State::Failed) };
-    due.iter().map(one).collect()
+    let one = |line: &Line| Call::One { id: line.id.clone(), stuck: line.state != Some(State::Failed) };
+    let tasks: Vec<InstanceId> = last.iter().map(|line| line.id.clone()).collect();
+    let first = (!tasks.is_empty()).then(|| Call::ConnectorFirst { connector: Arc::clone(connector), tasks });
+    // What depends on it comes behind it, and nothing else does.
+    others.into_iter().map(one).chain(first).chain(last.into_iter().map(one)).collect()
 }

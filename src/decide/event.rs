@@ -10,8 +10,14 @@ pub enum Event {
     FailedAgain,
     /// It had all the restarts that it may have, and this is the first run to say so.
     GaveUp,
-    /// Its restart was refused.
+    /// Its restart was refused, or not taken for the third run in a row; once when that begins, and once a day.
     Refused,
+    /// Its restart was refused again, which somebody was told within the last day.
+    RefusedAgain,
+    /// It is listed as failed but Connect has no such task; once.
+    Phantom,
+    /// It has been in transition for three runs, or a connector without tasks; once.
+    Unwell,
     /// Nobody knows whether Connect restarted it.
     Unknown,
 }

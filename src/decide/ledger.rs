@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::cause::Cause;
 use super::listing::{Listing, Sighting};
 use super::model::{InstanceId, State};
 use super::outcome::Outcome;
@@ -19,6 +20,8 @@ pub struct Ledger {
     /// The last run that was saved; from `observe` on, the run that it began. The first is number 1.
     pub run: u64,
     pub records: ByInstance<Record>,
+    /// The worker's URL that the next run asks first, because the one before it did not do what it was asked for.
+    pub first_url: Option<Arc<str>>,
 }
 
 /// The receipt of one attempt that was charged: what the record was before, and what became of the restart.
@@ -27,6 +30,10 @@ pub struct Charge {
     pub id: InstanceId,
     attempts_before: u32,
     last_attempt_before: Option<Attempt>,
+    /// Its connector's own instance is to be restarted before it.
+    pub connector_first: bool,
+    /// It was.
+    pub connector_restarted: bool,
     /// `None` as long as no request was sent.
     pub outcome: Option<Outcome>,
     /// When the outcome was known.
@@ -75,8 +82,21 @@ impl Ledger {
                 recovered.insert(seen.id.clone());
             }
         }
+        self.see_no_tasks(&listing.no_tasks, now);
         self.records.retain(|record| !record.is_empty());
         recovered
+    }
+
+    /// Counts one more run for every connector that runs without a task, and none for the others.
+    fn see_no_tasks(&mut self, names: &BTreeSet<Arc<str>>, now: Timestamp) {
+        let ids = names.iter().map(|name| InstanceId { connector: Arc::clone(name), task: None });
+        let new = ids.filter(|id| !self.records.has(id)).map(Record::new).collect();
+        self.records.extend(new);
+        for record in self.records.iter_mut().filter(|record| record.absent.is_none()) {
+            let has_none = record.id.task.is_none() && names.contains(&record.id.connector);
+            let streak = record.no_tasks.as_deref().copied();
+            record.no_tasks = has_none.then(|| Box::new(Streak::one_more(streak, now)));
+        }
     }
 
     /// Empty records for what is not well for the first time.
@@ -104,6 +124,10 @@ impl Ledger {
             if says_nothing || listing.sightings.has(&record.id) {
                 return true;
             }
+            // It was never ill: nothing of it would be lost.
+            if record.episode.is_none() && record.transition.is_none() {
+                return false;
+            }
             let absent = Streak::one_more(record.absent.as_deref().copied(), now);
             record.absent = Some(Box::new(absent));
             !policy.forgets(record.attempts(), &absent, now)
@@ -120,6 +144,8 @@ impl Ledger {
             id: id.clone(),
             attempts_before: 0,
             last_attempt_before: None,
+            connector_first: false,
+            connector_restarted: false,
             outcome: None,
             answered: None,
         };
@@ -133,16 +159,32 @@ impl Ledger {
         charge
     }
 
-    /// Takes back an attempt that Connect surely did not take.
+    /// Charges this attempt also the restart of its connector's own instance before it.
+    pub fn charge_connector(&mut self, charge: &mut Charge) {
+        charge.connector_first = true;
+        if let Some(episode) = self.episode_mut(&charge.id) {
+            episode.connector_restarted = true;
+        }
+    }
+
+    /// Takes back an attempt that Connect surely did not take. What was done before it stays done.
     pub fn refund(&mut self, charge: &Charge) {
         if let Some(episode) = self.episode_mut(&charge.id) {
             episode.attempts = charge.attempts_before;
             episode.last_attempt = charge.last_attempt_before;
+            if charge.connector_first {
+                episode.connector_restarted = charge.connector_restarted;
+            }
         }
     }
 }
 
 impl Charge {
+    /// As if nothing had been sent.
+    pub fn forget(&mut self) {
+        (self.outcome, self.answered) = (None, None);
+    }
+
     /// Notes what became of the restart; a later word replaces an earlier one.
     pub fn note(&mut self, outcome: Outcome, when: Timestamp) {
         self.outcome = Some(outcome);
@@ -152,7 +194,7 @@ impl Charge {
 
 impl Record {
     fn is_empty(&self) -> bool {
-        self.episode.is_none() && self.transition.is_none()
+        self.episode.is_none() && self.transition.is_none() && self.no_tasks.is_none()
     }
 
     /// Folds one sighting in. `true` when it is the first healthy one after a failure.
@@ -168,7 +210,7 @@ impl Record {
             State::Unassigned | State::Restarting | State::Other(_) => {
                 let transition = Streak::one_more(self.transition.as_deref().copied(), now);
                 self.transition = Some(Box::new(transition));
-                if policy.is_stuck(transition.runs) {
+                if self.is_stuck(policy) {
                     self.see_failed(seen, run, now);
                 }
             }
@@ -180,6 +222,7 @@ impl Record {
         self.transition = None;
         let Some(episode) = &mut self.episode else { return false };
         let first = episode.healthy.is_none();
+        episode.not_taken = None;
         let healthy = Streak::one_more(episode.healthy, now);
         episode.healthy = Some(healthy);
         if policy.forgives(episode.attempts, &healthy, now) {
@@ -188,9 +231,20 @@ impl Record {
         first
     }
 
+    /// Whether it has been in transition for so long that it counts as failed.
+    pub fn is_stuck(&self, policy: &Policy) -> bool {
+        let Some(transition) = &self.transition else { return false };
+        let since_failed = self.episode.as_ref().filter(|episode| episode.healthy.is_none());
+        let restarted = since_failed.is_some_and(|episode| episode.attempts > 0);
+        policy.is_stuck(transition.runs, restarted)
+    }
+
     fn see_failed(&mut self, seen: &Sighting, run: u64, now: Timestamp) {
         let episode = self.episode.get_or_insert_with(|| Episode::starting(run, now));
         episode.healthy = None;
+        if episode.is_phantom() && episode.has_news(seen) {
+            episode.not_taken = None;
+        }
         if let Some(cause) = &seen.cause {
             if episode.first_cause.is_none()
                 && episode.cause.as_ref().is_some_and(|last| last.key != cause.key)
@@ -219,5 +273,17 @@ impl Record {
             past(&mut last.at);
             past(&mut last.answered);
         }
+        if let Some(not_taken) = &mut episode.not_taken {
+            past(&mut not_taken.at);
+            not_taken.told_at.iter_mut().for_each(past);
+        }
+    }
+}
+
+impl Episode {
+    /// Whether somebody wrote another status than the one that was seen last. A status that was left behind never changes.
+    fn has_news(&self, seen: &Sighting) -> bool {
+        let key = |cause: &Option<Arc<Cause>>| cause.as_ref().map(|cause| cause.key);
+        key(&self.cause) != key(&seen.cause) || self.worker != seen.worker
     }
 }

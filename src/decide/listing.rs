@@ -30,8 +30,8 @@ pub struct Listing {
     /// The connectors, by the state of their own instance.
     pub connectors: Counts,
     pub tasks: Counts,
-    /// Every instance that has failed or is in transition, and the others of the
-    /// connectors that the ledger remembers.
+    /// Every instance that has failed or is in transition, the connectors without tasks, and the others of the connectors
+    /// that the ledger remembers.
     pub sightings: ByInstance<Sighting>,
     /// Connectors that are `RUNNING` without a single task.
     pub no_tasks: BTreeSet<Arc<str>>,

@@ -26,7 +26,7 @@ impl Ledger {
                 Pick::Theirs => theirs.cloned(),
             }
         });
-        Self { run: self.run.max(theirs.run), records: merged.collect() }
+        Self { run: self.run.max(theirs.run), records: merged.collect(), first_url: self.first_url }
     }
 }
 
@@ -71,7 +71,7 @@ mod tests {
             let episode = Episode { attempts, healthy, ..Episode::starting(1, Timestamp::default()) };
             Record { episode: Some(episode), ..Record::new(InstanceId::connector(&word[..1])) }
         });
-        Ledger { run, records: records.collect() }
+        Ledger { run, records: records.collect(), first_url: None }
     }
 
     #[test]

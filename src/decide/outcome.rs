@@ -5,24 +5,36 @@ use std::sync::Arc;
 
 use super::action::Action;
 use super::event::Event;
+use super::record::{NotTaken, Reply};
 
 /// What became of the restart of one instance. The text says why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Connect took it (202 or 204); that is not yet a recovery.
+    /// Connect took it; that is not yet a recovery.
     Taken,
     /// Connect did it, and it failed again at once (500 "Failed to start").
     FailedAgain(Arc<str>),
     /// 404 as Connect's JSON: deleted meanwhile, or a name that the worker cannot forward. The second in a row is charged.
     NotFound(Arc<str>),
+    /// 404 "Unknown task" of a task that is listed: deleted meanwhile, or its status was left behind (KAFKA-9472).
+    UnknownTask(Arc<str>),
     /// Not now: a rebalance, a busy worker. Surely not taken.
     NotNow(Arc<str>),
+    /// The worker or proxy that was asked could not reach the worker that has to do it. Surely not taken.
+    NotReached {
+        text: Arc<str>,
+        /// What a person can do about it.
+        hint: &'static str,
+    },
+    /// Not sent: by now it is no longer what made it due.
+    NoLongerDue(Arc<str>),
     /// No worker got the request.
     NotSent(Arc<str>),
     /// Connect cannot address this name, ever.
     Unaddressable(Arc<str>),
+    /// Not this one; another connector's may be allowed.
     Refused(Arc<str>),
-    /// 401 or 403: nothing else will be allowed either.
+    /// 401, or 403 of a proxy: nothing else will be allowed either.
     Unauthorized(Arc<str>),
     /// Sent; Connect may have done it, or do it later.
     Unknown(Arc<str>),
@@ -41,14 +53,20 @@ pub struct Verdict {
 }
 
 impl Outcome {
-    /// The verdict on an instance whose last restart was answered 404, or was not.
-    pub fn verdict(&self, not_found_before: bool) -> Verdict {
+    /// The verdict on an instance whose last restarts were answered like this.
+    pub fn verdict(&self, before: Option<&NotTaken>) -> Verdict {
+        let again = self.reply().and_then(|reply| before.filter(|before| before.reply == reply));
         let (action, counts, incomplete, event) = match self {
             Self::Taken => (Action::Restarted, true, false, Some(Event::Restarted)),
             Self::FailedAgain(_) => (Action::Failed, true, false, Some(Event::FailedAgain)),
-            Self::NotFound(_) if not_found_before => (Action::Failed, true, true, Some(Event::Refused)),
-            Self::NotFound(_) => (Action::Gone, false, false, None),
-            Self::NotNow(_) => (Action::Deferred, false, false, None),
+            Self::NotFound(_) if again.is_some() => (Action::Failed, true, true, Some(Event::Refused)),
+            Self::UnknownTask(_) if again.is_some() => (Action::Gone, false, false, Some(Event::Phantom)),
+            Self::NotFound(_) | Self::UnknownTask(_) => (Action::Gone, false, false, None),
+            Self::NotNow(_) if again.is_some_and(NotTaken::becomes_lasting) => {
+                (Action::Deferred, false, true, Some(Event::Refused))
+            }
+            Self::NotNow(_) | Self::NoLongerDue(_) => (Action::Deferred, false, false, None),
+            Self::NotReached { .. } => (Action::Deferred, false, true, Some(Event::Refused)),
             Self::NotSent(_) => (Action::Deferred, false, true, None),
             Self::Unaddressable(_) => (Action::Failed, true, true, Some(Event::Refused)),
             Self::Refused(_) | Self::Unauthorized(_) => (Action::Failed, false, true, Some(Event::Refused)),
@@ -57,13 +75,28 @@ impl Outcome {
         Verdict { action, counts, incomplete, event }
     }
 
+    /// What is remembered of Connect's reply, where it did not take the restart.
+    pub fn reply(&self) -> Option<Reply> {
+        match self {
+            Self::NotNow(_) | Self::NotReached { .. } | Self::Refused(_) | Self::Unauthorized(_) => {
+                Some(Reply::No)
+            }
+            Self::NotFound(_) => Some(Reply::NotFound),
+            Self::UnknownTask(_) => Some(Reply::UnknownTask),
+            _ => None,
+        }
+    }
+
     /// Why, where there is a reason to give.
     pub fn text(&self) -> Option<&Arc<str>> {
         match self {
             Self::Taken => None,
             Self::FailedAgain(text)
             | Self::NotFound(text)
+            | Self::UnknownTask(text)
             | Self::NotNow(text)
+            | Self::NotReached { text, .. }
+            | Self::NoLongerDue(text)
             | Self::NotSent(text)
             | Self::Unaddressable(text)
             | Self::Refused(text)

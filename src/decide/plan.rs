@@ -3,7 +3,7 @@
 //! that are due. A plan changes no record beyond what the listing says (`Ledger::observe`).
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,21 +13,24 @@ use super::event::Event;
 use super::ledger::Ledger;
 use super::listing::{Listing, Sighting};
 use super::model::{Counts, InstanceId, State};
-use super::policy::{Next, Policy};
+use super::policy::{LONG_UNWELL, Next, Policy};
 use super::record::{Episode, Record};
-use super::select::Filter;
+use super::select::{Filter, Patterns};
 use super::table::{ByInstance, OfInstance};
 use super::text::name_some;
 use super::time::Timestamp;
 
-/// From this many runs in transition on, a person is warned.
-const LONG_IN_TRANSITION: u64 = 3;
+/// Why a task's connector is restarted before it: some tasks get a valid configuration only so (KAFKA-17719).
+const CONNECTOR_FIRST: &str = "its connector's own instance is restarted first";
+const LEFT_BEHIND: &str = "a status that was left behind: Connect has no such task";
 
 /// What the settings say about restarts.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
     pub policy: &'a Policy,
     pub filter: &'a Filter,
+    /// Connectors of which it is known that they may run without tasks.
+    pub no_tasks_ok: &'a Patterns,
 }
 
 /// One instance's line in the plan.
@@ -44,7 +47,11 @@ pub struct Line {
     pub worker: Option<Arc<str>>,
     /// Why it could not be done.
     pub error: Option<Arc<str>>,
-    /// `error` means that the run could not do all its work.
+    /// Why it is done like this, where that is not plain.
+    pub reason: Option<Arc<str>>,
+    /// Its connector's own instance is restarted before it.
+    pub connector_first: bool,
+    /// `error` or `reason` means that the run could not do all its work.
     pub incomplete: bool,
     /// What happened to it that somebody may want to be told of.
     pub event: Option<Event>,
@@ -67,15 +74,16 @@ pub struct Plan {
 }
 
 /// Begins the next run: folds the listing into the ledger, and says what to do about each instance.
-pub fn plan(ledger: &mut Ledger, listing: Listing, rules: Rules<'_>, now: Timestamp) -> Plan {
+pub fn plan(ledger: &mut Ledger, mut listing: Listing, rules: Rules<'_>, now: Timestamp) -> Plan {
+    listing.no_tasks.retain(|name| !rules.no_tasks_ok.match_any(name));
     let recovered = ledger.observe(&listing, rules.policy, now);
     let judge = Judge { ledger, rules, now, recovered };
     let mut plan = Plan {
         warnings: judge.warnings(&listing),
-        counts: Some((listing.connectors.clone(), listing.tasks.clone())),
+        counts: Some((listing.connectors.clone(), judge.tasks(&listing))),
         lines: judge.lines(listing),
     };
-    plan.warn_long_in_transition(ledger, rules.filter);
+    plan.warn_long_in_transition(ledger, rules);
     plan.ration(rules.policy, ledger);
     plan
 }
@@ -87,7 +95,9 @@ impl Plan {
         let run = ledger.run.saturating_add(1);
         let lines = ledger.records.iter().map(|record| {
             let action = match &record.episode {
+                None if record.transition.is_none() => Action::NoTasks,
                 None => Action::InTransition,
+                Some(episode) if episode.is_phantom() => Action::Gone,
                 Some(episode) if episode.healthy.is_some() => Action::Recovered,
                 Some(episode) => failed(&record.id.connector, Some(episode), rules, run, now),
             };
@@ -96,18 +106,25 @@ impl Plan {
         Self { lines: lines.collect(), ..Self::default() }
     }
 
-    /// Adds a line for every other instance that is healthy again but not yet forgiven: what `status` shows besides.
-    pub fn add_recovering(&mut self, ledger: &Ledger) {
-        let recovering = ledger.records.iter().filter(|record| {
-            let healthy = record.episode.as_ref().is_some_and(|episode| episode.healthy.is_some());
-            healthy && !self.lines.has(&record.id)
+    /// Adds a line for every other instance that is healthy again but not yet forgiven, or a status that was left behind:
+    /// what `status` shows besides.
+    pub fn add_remembered(&mut self, ledger: &Ledger) {
+        let others = ledger.records.iter().filter(|record| !self.lines.has(&record.id));
+        let lines = others.filter_map(|record| match &record.episode {
+            Some(episode) if episode.healthy.is_some() => Some(Line {
+                state: Some(State::Running),
+                worker: None,
+                ..Line::remembered(record, Action::Recovered)
+            }),
+            Some(episode) if episode.is_phantom() => Some(Line {
+                state: Some(State::Failed),
+                reason: Some(LEFT_BEHIND.into()),
+                ..Line::remembered(record, Action::Gone)
+            }),
+            _ => None,
         });
-        let lines = recovering.map(|record| Line {
-            state: Some(State::Running),
-            worker: None,
-            ..Line::remembered(record, Action::Recovered)
-        });
-        self.lines.extend(lines.collect());
+        let lines = lines.collect();
+        self.lines.extend(lines);
     }
 
     /// The instances that this run restarts.
@@ -125,6 +142,16 @@ impl Plan {
         summary
     }
 
+    /// The instances that have been in transition, or without tasks, for three runs or more, though nothing excuses it.
+    pub fn long_unwell(&self, ledger: &Ledger, rules: Rules<'_>) -> impl Iterator<Item = &Line> {
+        self.lines.iter().filter(move |line| {
+            let runs = ledger.records.get(&line.id).map_or(0, Record::runs_unwell);
+            matches!(line.action, Action::InTransition | Action::NoTasks)
+                && runs >= LONG_UNWELL
+                && rules.filter.selects(&line.id.connector)
+        })
+    }
+
     /// The lines that tell why the run could not do all its work.
     pub fn incomplete(&self) -> impl Iterator<Item = &Line> {
         self.lines.iter().filter(|line| line.incomplete)
@@ -137,14 +164,15 @@ impl Plan {
         lines
     }
 
-    /// Keeps the run within `--max-restarts-per-run`: those with the fewest attempts go first, then those that failed
-    /// first.
+    /// Keeps the run within `--max-restarts-per-run`: what Connect refuses goes last, those with the fewest attempts go
+    /// first, then those that failed first.
     fn ration(&mut self, policy: &Policy, ledger: &Ledger) {
         let Some(limit) = policy.max_per_run else { return };
         let mut due: Vec<&mut Line> =
             self.lines.iter_mut().filter(|line| line.action == Action::Due).collect();
         due.sort_by_key(|line| {
-            ledger.episode(&line.id).map(|episode| (episode.attempts, episode.first_failed_at))
+            let episode = ledger.episode(&line.id)?;
+            Some((episode.not_taken.is_some(), episode.attempts, episode.first_failed_at))
         });
         let reason: Arc<str> =
             format!("over the {limit} restarts of one run (--max-restarts-per-run)").into();
@@ -154,17 +182,10 @@ impl Plan {
         }
     }
 
-    fn warn_long_in_transition(&mut self, ledger: &Ledger, filter: &Filter) {
-        let long = self.lines.iter().filter(|line| {
-            line.action == Action::InTransition
-                && filter.selects(&line.id.connector)
-                && ledger
-                    .records
-                    .get(&line.id)
-                    .is_some_and(|record| transition_runs(record) >= LONG_IN_TRANSITION)
-        });
-        let warning =
-            warning("in transition for three runs or more (see --stuck-after)", long.map(|line| &line.id));
+    fn warn_long_in_transition(&mut self, ledger: &Ledger, rules: Rules<'_>) {
+        let long = self.long_unwell(ledger, rules).filter(|line| line.action == Action::InTransition);
+        let long = long.map(|line| &line.id);
+        let warning = warning("in transition for three runs or more (see --stuck-after)", long);
         self.warnings.extend(warning);
     }
 }
@@ -185,16 +206,74 @@ impl Judge<'_> {
             listing.no_tasks.iter().filter(|name| !self.just_recovered(name)).collect();
         // Grown step by step, it would at last take twice the room: in an outage that is a tenth of all memory.
         lines.reserve_exact(listing.sightings.len().saturating_add(no_tasks.len()));
-        lines.extend(no_tasks.into_iter().map(|name| Line {
-            state: Some(State::Running),
-            ..Line::bare(InstanceId { connector: Arc::clone(name), task: None }, Action::NoTasks)
+        lines.extend(no_tasks.into_iter().map(|name| {
+            let id = InstanceId { connector: Arc::clone(name), task: None };
+            let event = self.becomes_long_unwell(&id);
+            Line { state: Some(State::Running), event, ..Line::bare(id, Action::NoTasks) }
         }));
+        let running = self.running_connectors(&listing);
         lines.extend(listing.sightings.into_iter().filter_map(|seen| {
             let action = self.action(&seen)?;
-            Some(Line::seen(seen, action, self.ledger))
+            Some(self.line(seen, action, &running))
         }));
         // Of two lines of a connector without tasks the first stays.
         ByInstance::from(lines)
+    }
+
+    fn line(&self, seen: Sighting, action: Action, running: &HashSet<Arc<str>>) -> Line {
+        let line = Line::seen(seen, action, self.ledger);
+        let episode = self.ledger.episode(&line.id);
+        match action {
+            Action::Due if running.contains(&line.id.connector) && self.is_last(&line.id, episode) => {
+                Line { connector_first: true, reason: Some(CONNECTOR_FIRST.into()), ..line }
+            }
+            Action::Waiting => match episode.and_then(|episode| episode.not_taken.as_deref()) {
+                Some(not_taken) if not_taken.is_lasting() => {
+                    Line { reason: Some(not_taken.to_string().into()), incomplete: true, ..line }
+                }
+                _ => line,
+            },
+            Action::InTransition => Line { event: self.becomes_long_unwell(&line.id), ..line },
+            _ => line,
+        }
+    }
+
+    /// Whether this would be the last restart of a task's episode, and its connector's was neither restarted for it nor
+    /// refused to be. The first of one that may have one only is no last resort.
+    fn is_last(&self, id: &InstanceId, episode: Option<&Episode>) -> bool {
+        let untried = |episode: &&Episode| !episode.connector_restarted && !episode.is_refused();
+        let Some(episode) = episode.filter(untried) else { return false };
+        let with_this = episode.attempts.saturating_add(1);
+        id.task.is_some() && episode.attempts > 0 && self.rules.policy.limit() == Some(with_this)
+    }
+
+    /// The connectors that run while one of their tasks is about to get its last restart.
+    fn running_connectors(&self, listing: &Listing) -> HashSet<Arc<str>> {
+        let running = listing.sightings.iter().filter(|seen| {
+            let records = self.ledger.records.of_connector(&seen.id.connector);
+            seen.id.task.is_none()
+                && seen.state == State::Running
+                && records.iter().any(|record| self.is_last(&record.id, record.episode.as_ref()))
+        });
+        running.map(|seen| Arc::clone(&seen.id.connector)).collect()
+    }
+
+    /// This is the run that tells of it.
+    fn becomes_long_unwell(&self, id: &InstanceId) -> Option<Event> {
+        let runs = self.ledger.records.get(id).map_or(0, Record::runs_unwell);
+        (runs == LONG_UNWELL && self.rules.filter.selects(&id.connector)).then_some(Event::Unwell)
+    }
+
+    /// The tasks by state. A status that was left behind is no failed task.
+    fn tasks(&self, listing: &Listing) -> Counts {
+        let phantoms = listing.sightings.iter().filter(|seen| {
+            seen.state == State::Failed && self.ledger.episode(&seen.id).is_some_and(Episode::is_phantom)
+        });
+        let mut tasks = listing.tasks.clone();
+        let count = u64::try_from(phantoms.count()).unwrap_or(u64::MAX);
+        tasks.failed = tasks.failed.saturating_sub(count);
+        tasks.other = tasks.other.saturating_add(count);
+        tasks
     }
 
     /// What to do about what was seen; `None` is nothing to speak of.
@@ -202,17 +281,20 @@ impl Judge<'_> {
         let record = self.ledger.records.get(&seen.id);
         let failed = || {
             let episode = record.and_then(|record| record.episode.as_ref());
-            failed(&seen.id.connector, episode, self.rules, self.ledger.run, self.now)
+            match failed(&seen.id.connector, episode, self.rules, self.ledger.run, self.now) {
+                Action::Waiting if episode.is_some_and(Episode::is_phantom) => None,
+                action => Some(action),
+            }
         };
         match &seen.state {
             State::Failed if seen.paused_or_stopped => Some(Action::Parked),
             _ if seen.paused_or_stopped => None,
             State::Running => self.recovered.contains(&seen.id).then_some(Action::Recovered),
             State::Paused | State::Stopped => None,
-            State::Failed => Some(failed()),
+            State::Failed => failed(),
             State::Unassigned | State::Restarting | State::Other(_) => {
-                let stuck = record.is_some_and(|record| self.rules.policy.is_stuck(transition_runs(record)));
-                Some(if stuck { failed() } else { Action::InTransition })
+                let stuck = record.is_some_and(|record| record.is_stuck(self.rules.policy));
+                if stuck { failed() } else { Some(Action::InTransition) }
             }
         }
     }
@@ -261,6 +343,8 @@ impl Line {
             cause: None,
             worker: None,
             error: None,
+            reason: None,
+            connector_first: false,
             incomplete: false,
             event: None,
         }
@@ -295,10 +379,6 @@ fn failed(connector: &str, episode: Option<&Episode>, rules: Rules<'_>, run: u64
     } else {
         Action::Waiting
     }
-}
-
-fn transition_runs(record: &Record) -> u64 {
-    record.transition.as_ref().map_or(0, |streak| streak.runs)
 }
 
 /// One sentence for all of them, a few by name.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::record::{Attempt, Episode, Streak};
+use super::record::{Attempt, Episode, NotTaken, Streak};
 use super::time::Timestamp;
 
 /// Forgiveness takes at least this many healthy runs (or steps of the clock), so that one good sighting never ends an
@@ -14,6 +14,8 @@ const LEAST_HEALTHY: u64 = 2;
 const MOST_HEALTHY_RUNS: u64 = 288;
 /// Forgiveness takes at most this long where the back-off counts the clock.
 const MOST_HEALTHY_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+/// From this many runs in transition, or without tasks, on a person should know.
+pub const LONG_UNWELL: u64 = 3;
 /// What is absent from the listing is remembered for at least this many runs: an hour of runs every five minutes (a
 /// rebalance takes five minutes by default).
 const LEAST_ABSENT_RUNS: u64 = 12;
@@ -57,8 +59,8 @@ pub enum Pace {
     },
 }
 
-/// How long to wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How long to wait. Waits of one policy are all of the same kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wait {
     /// So many runs.
     Runs(u64),
@@ -75,6 +77,18 @@ pub enum Next {
     At(Timestamp),
 }
 
+impl Next {
+    /// The later of two that both must have come.
+    fn or_later(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Runs(0), later) | (later, Self::Runs(0)) => later,
+            (Self::Runs(one), Self::Runs(two)) => Self::Runs(one.max(two)),
+            (Self::At(one), Self::At(two)) => Self::At(one.max(two)),
+            (runs @ Self::Runs(_), Self::At(_)) | (Self::At(_), runs @ Self::Runs(_)) => runs,
+        }
+    }
+}
+
 impl Policy {
     /// The restarts that an episode may have; `None` is without limit.
     pub fn limit(&self) -> Option<u32> {
@@ -88,7 +102,11 @@ impl Policy {
 
     /// The wait after the n-th attempt: ratio to the power of n, in runs or steps.
     pub fn wait(&self, attempts: u32) -> Wait {
-        let factor = if self.backoff { self.ratio.saturating_pow(attempts) } else { 1 };
+        self.growing(self.ratio, attempts)
+    }
+
+    fn growing(&self, ratio: u64, times_waited: u32) -> Wait {
+        let factor = if self.backoff { ratio.saturating_pow(times_waited) } else { 1 };
         match self.pace {
             Pace::Runs { cap } => Wait::Runs(factor.min(cap.unwrap_or(u64::MAX))),
             // Without a back-off every run restarts, however soon it comes.
@@ -99,20 +117,45 @@ impl Policy {
 
     /// When the next attempt of this episode is due, seen from the run number `run` at the moment `now`.
     pub fn due(&self, episode: &Episode, run: u64, now: Timestamp) -> Next {
+        let restart = self.restarted_again(episode, run, now);
+        let not_taken = episode.not_taken.as_deref();
+        restart.or_later(not_taken.map_or(Next::Runs(0), |not_taken| self.asked_again(not_taken, run, now)))
+    }
+
+    fn restarted_again(&self, episode: &Episode, run: u64, now: Timestamp) -> Next {
         let Some(last) = &episode.last_attempt else { return Next::Runs(0) };
         let settled = self.settled(last);
-        match self.after(last, episode.attempts, run, now) {
+        match self.after(last.run, last.at, self.wait(episode.attempts), run, now) {
             Next::Runs(0) if now < settled => Next::At(settled),
             Next::At(moment) => Next::At(moment.max(settled)),
             runs @ Next::Runs(_) => runs,
         }
     }
 
-    fn after(&self, last: &Attempt, attempts: u32, run: u64, now: Timestamp) -> Next {
-        match self.wait(attempts) {
-            Wait::Runs(runs) => Next::Runs(last.run.saturating_add(runs).saturating_sub(run)),
+    /// When Connect is asked again for what it does not take. What passes is asked at every run; what lasts after 2, 4, 8
+    /// runs and so on, at a higher ratio more rarely; a status that was left behind once a day, for a new task may come
+    /// under its number.
+    fn asked_again(&self, not_taken: &NotTaken, run: u64, now: Timestamp) -> Next {
+        let longest = match self.pace {
+            Pace::Runs { .. } => Wait::Runs(MOST_HEALTHY_RUNS),
+            Pace::Clock { .. } => Wait::Time(MOST_HEALTHY_TIME),
+        };
+        let wait = if not_taken.is_phantom() {
+            longest
+        } else if not_taken.is_lasting() {
+            self.growing(self.ratio.max(2), not_taken.runs.saturating_sub(2)).min(longest)
+        } else {
+            return Next::Runs(0);
+        };
+        self.after(not_taken.run, not_taken.at, wait, run, now)
+    }
+
+    /// When this wait is over that began in the run number `since` at that moment.
+    fn after(&self, since: u64, at: Timestamp, wait: Wait, run: u64, now: Timestamp) -> Next {
+        match wait {
+            Wait::Runs(runs) => Next::Runs(since.saturating_add(runs).saturating_sub(run)),
             Wait::Time(wait) => {
-                let moment = last.at.plus(wait);
+                let moment = at.plus(wait);
                 let soon = now.plus(self.tolerance()) >= moment;
                 if soon { Next::Runs(0) } else { Next::At(moment) }
             }
@@ -132,9 +175,10 @@ impl Policy {
         }
     }
 
-    /// Whether an instance that was in transition for so many runs counts as failed.
-    pub fn is_stuck(&self, runs: u64) -> bool {
-        self.stuck_after.is_some_and(|limit| runs >= limit)
+    /// Whether an instance that was in transition for so many runs counts as failed. What guardian restarted does after
+    /// three, whatever the setting: nobody else will look after it.
+    pub fn is_stuck(&self, runs: u64, restarted: bool) -> bool {
+        self.stuck_after.is_some_and(|limit| runs >= limit) || (restarted && runs >= LONG_UNWELL)
     }
 
     fn settled(&self, last: &Attempt) -> Timestamp {

@@ -1,7 +1,9 @@
 //! What is remembered of one instance, as data. How a listing changes it is the ledger's business (`ledger`), how long a
 //! wait is the policy's (`policy`).
 
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::cause::Cause;
 use super::model::InstanceId;
@@ -19,6 +21,8 @@ pub struct Record {
     pub transition: Option<Box<Streak>>,
     /// Since when it has been absent from the listing, run after run.
     pub absent: Option<Box<Streak>>,
+    /// Since when it has been a `RUNNING` connector without tasks, run after run.
+    pub no_tasks: Option<Box<Streak>>,
 }
 
 /// From the first sighting as failed until forgiven, reset or gone.
@@ -32,8 +36,10 @@ pub struct Episode {
     pub last_attempt: Option<Attempt>,
     /// Since when it has been seen healthy.
     pub healthy: Option<Streak>,
-    /// The last restart was answered 404: the next such answer is charged.
-    pub not_found: bool,
+    /// What Connect answered to the last restarts, if it took none of them.
+    pub not_taken: Option<Box<NotTaken>>,
+    /// Its connector's own instance was restarted before its last restart: that happens once.
+    pub connector_restarted: bool,
     /// It was reported as given up.
     pub gave_up: bool,
     /// The first cause of the episode, once there was another one, which may say less.
@@ -54,6 +60,33 @@ pub struct Attempt {
     pub answered: Timestamp,
 }
 
+/// The same reply to an instance's restart, run after run; none of them is an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotTaken {
+    pub reply: Reply,
+    /// How many runs in a row got it.
+    pub runs: u32,
+    /// The last of them.
+    pub run: u64,
+    /// When that run started.
+    pub at: Timestamp,
+    /// When a person was last told.
+    pub told_at: Option<Timestamp>,
+    /// What Connect said last; kept once it is lasting.
+    pub text: Option<Arc<str>>,
+}
+
+/// How Connect did not take a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Refused, or not now.
+    No,
+    /// 404 as Connect's JSON.
+    NotFound,
+    /// 404 "Unknown task".
+    UnknownTask,
+}
+
 /// So many runs in a row, the first of them then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Streak {
@@ -71,7 +104,13 @@ impl OfInstance for Record {
 impl Record {
     /// A record that remembers nothing yet.
     pub fn new(id: InstanceId) -> Self {
-        Self { id, episode: None, transition: None, absent: None }
+        Self { id, episode: None, transition: None, absent: None, no_tasks: None }
+    }
+
+    /// How many runs in a row it has been in transition, or a connector without tasks.
+    pub fn runs_unwell(&self) -> u64 {
+        let runs = |streak: &Option<Box<Streak>>| streak.as_ref().map_or(0, |streak| streak.runs);
+        runs(&self.transition).max(runs(&self.no_tasks))
     }
 
     pub fn attempts(&self) -> u32 {
@@ -88,12 +127,81 @@ impl Episode {
             attempts: 0,
             last_attempt: None,
             healthy: None,
-            not_found: false,
+            not_taken: None,
+            connector_restarted: false,
             gave_up: false,
             first_cause: None,
             cause: None,
             worker: None,
         }
+    }
+}
+
+impl Episode {
+    /// Whether Connect refuses its restarts run after run.
+    pub fn is_refused(&self) -> bool {
+        self.not_taken.as_ref().is_some_and(|not_taken| not_taken.is_lasting())
+    }
+
+    /// Whether it is only a status that was left behind, which no restart can cure.
+    pub fn is_phantom(&self) -> bool {
+        self.not_taken.as_ref().is_some_and(|not_taken| not_taken.is_phantom())
+    }
+}
+
+impl NotTaken {
+    /// A person is told again after this time.
+    const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+    /// "Not now" passes within two runs (a rebalance takes seconds, a lost worker five minutes); from the third on somebody
+    /// has to know, and it is asked more and more rarely.
+    const LASTING: u32 = 3;
+
+    /// One more run with this reply, to the attempt of that run.
+    pub fn one_more(before: Option<&Self>, reply: Reply, attempt: &Attempt, text: Option<&Arc<str>>) -> Self {
+        let before = before.filter(|before| before.reply == reply);
+        let more = Self {
+            reply,
+            runs: before.map_or(0, |before| before.runs).saturating_add(1),
+            run: attempt.run,
+            at: attempt.at,
+            told_at: before.and_then(|before| before.told_at),
+            text: None,
+        };
+        // In a rebalance every instance of an outage is answered so, once.
+        Self { text: text.filter(|_| more.is_lasting()).cloned(), ..more }
+    }
+
+    /// Whether it is time to tell a person, who is told then.
+    pub fn tell(&mut self, now: Timestamp) -> bool {
+        let told = self.told_at.is_some_and(|told| now.since(told) < Self::TOLD_AGAIN_AFTER);
+        if !told {
+            self.told_at = Some(now);
+        }
+        !told
+    }
+
+    /// Whether a restart is refused run after run, so that it is asked at the pace of a back-off.
+    pub fn is_lasting(&self) -> bool {
+        self.reply == Reply::No && self.runs >= Self::LASTING
+    }
+
+    /// Whether the same reply once more makes it lasting, or finds it so.
+    pub fn becomes_lasting(&self) -> bool {
+        self.reply == Reply::No && self.runs.saturating_add(1) >= Self::LASTING
+    }
+
+    /// Whether the task is only a status that was left behind, which no restart can cure: it was listed, and yet unknown,
+    /// in two runs (KAFKA-9472).
+    pub fn is_phantom(&self) -> bool {
+        self.reply == Reply::UnknownTask && self.runs >= 2
+    }
+}
+
+/// For a person.
+impl fmt::Display for NotTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not taken in {} runs in a row", self.runs)?;
+        self.text.as_ref().map_or(Ok(()), |text| write!(f, ": {text}"))
     }
 }
 

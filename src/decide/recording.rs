@@ -8,7 +8,9 @@ use super::event::Event;
 use super::ledger::{Charge, Ledger};
 use super::outcome::{Outcome, Verdict};
 use super::plan::Plan;
+use super::record::NotTaken;
 use super::table::ByInstance;
+use super::time::Timestamp;
 
 impl Plan {
     /// Records what became of the attempts that were charged. `unsent` says why a due instance without an outcome got no
@@ -29,8 +31,9 @@ impl Plan {
         }
     }
 
-    /// Remembers which instances were given up, so that each is told only once.
-    pub fn record_given_up(&mut self, ledger: &mut Ledger) {
+    /// Remembers what a person is told of before anything is sent, so that each is told once: what was given up, and what
+    /// Connect goes on not taking.
+    pub fn record_told(&mut self, ledger: &mut Ledger, now: Timestamp) {
         for line in self.lines.iter_mut() {
             let Some(episode) = ledger.episode_mut(&line.id) else { continue };
             let gave_up = line.action == Action::GaveUp;
@@ -39,19 +42,35 @@ impl Plan {
             }
             // Due again, because it may now have more restarts: to be given up again will be news.
             episode.gave_up = gave_up || (episode.gave_up && line.action != Action::Due);
+            if line.incomplete
+                && let Some(not_taken) = &mut episode.not_taken
+            {
+                line.event = Some(if not_taken.tell(now) { Event::Refused } else { Event::RefusedAgain });
+            }
         }
     }
 }
 
 fn judge(ledger: &mut Ledger, charge: &Charge, outcome: &Outcome) -> Verdict {
-    let Some(episode) = ledger.episode_mut(&charge.id) else { return outcome.verdict(false) };
-    let verdict = outcome.verdict(episode.not_found);
-    match outcome {
-        Outcome::NotNow(_) | Outcome::NotSent(_) => {}
-        _ => episode.not_found = matches!(outcome, Outcome::NotFound(_)),
-    }
+    let Some(episode) = ledger.episode_mut(&charge.id) else { return outcome.verdict(None) };
+    let mut verdict = outcome.verdict(episode.not_taken.as_deref());
     if let (Some(last), Some(answered)) = (&mut episode.last_attempt, charge.answered) {
         last.answered = last.answered.max(answered);
     }
+    // Connect was not asked.
+    if matches!(outcome, Outcome::NoLongerDue(_) | Outcome::NotSent(_)) {
+        return verdict;
+    }
+    episode.not_taken = outcome.reply().zip(episode.last_attempt).map(|(reply, attempt)| {
+        let before = episode.not_taken.as_deref();
+        let mut not_taken = NotTaken::one_more(before, reply, &attempt, outcome.text());
+        let told_before = not_taken.told_at.is_some();
+        match verdict.event {
+            Some(Event::Refused) if !not_taken.tell(attempt.at) => verdict.event = Some(Event::RefusedAgain),
+            Some(Event::Phantom) if told_before || !not_taken.tell(attempt.at) => verdict.event = None,
+            _ => {}
+        }
+        Box::new(not_taken)
+    });
     verdict
 }

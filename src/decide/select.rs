@@ -3,25 +3,37 @@
 
 use wildmatch::WildMatch;
 
-/// The patterns of `--include` and `--exclude`: `*` is any text, `?` one
-/// character, and case counts.
+/// Patterns over connector names: `*` is any text, `?` one character, and case counts.
+#[derive(Clone, Debug, Default)]
+pub struct Patterns(Vec<WildMatch>);
+
+impl Patterns {
+    pub fn new(patterns: &[String]) -> Self {
+        Self(patterns.iter().map(|pattern| WildMatch::new(pattern)).collect())
+    }
+
+    /// Whether one of them matches this connector.
+    pub fn match_any(&self, connector: &str) -> bool {
+        self.0.iter().any(|pattern| pattern.matches(connector))
+    }
+}
+
+/// The patterns of `--include` and `--exclude`.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    include: Vec<WildMatch>,
-    exclude: Vec<WildMatch>,
+    include: Patterns,
+    exclude: Patterns,
 }
 
 impl Filter {
     /// A filter of these patterns; no include pattern includes everything.
     pub fn new(include: &[String], exclude: &[String]) -> Self {
-        let compile = |patterns: &[String]| patterns.iter().map(|pattern| WildMatch::new(pattern)).collect();
-        Self { include: compile(include), exclude: compile(exclude) }
+        Self { include: Patterns::new(include), exclude: Patterns::new(exclude) }
     }
 
     /// Whether guardian may restart this connector.
     pub fn selects(&self, connector: &str) -> bool {
-        let any = |patterns: &[WildMatch]| patterns.iter().any(|pattern| pattern.matches(connector));
-        (self.include.is_empty() || any(&self.include)) && !any(&self.exclude)
+        (self.include.0.is_empty() || self.include.match_any(connector)) && !self.exclude.match_any(connector)
     }
 }
 

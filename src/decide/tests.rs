@@ -21,7 +21,7 @@ use super::plan::{Plan, Rules, plan};
 use super::policy::tests::doubling;
 use super::policy::{Next, Pace, Policy};
 use super::row::{Row, View};
-use super::select::Filter;
+use super::select::{Filter, Patterns};
 use super::time::Timestamp;
 
 /// A cluster as it is, and guardian's memory of it.
@@ -30,6 +30,7 @@ struct World {
     ledger: Ledger,
     policy: Policy,
     filter: Filter,
+    no_tasks_ok: Patterns,
     now: Timestamp,
 }
 
@@ -42,6 +43,7 @@ impl World {
             ledger: Ledger::default(),
             policy: doubling(),
             filter: Filter::default(),
+            no_tasks_ok: Patterns::default(),
             now: Timestamp::from_millis(1_000_000_000),
         }
     }
@@ -91,14 +93,14 @@ impl World {
     }
 
     fn rules(&self) -> Rules<'_> {
-        Rules { policy: &self.policy, filter: &self.filter }
+        Rules { policy: &self.policy, filter: &self.filter, no_tasks_ok: &self.no_tasks_ok }
     }
 
     /// The plan of the next run; nothing is done about it yet.
     fn plan(&mut self) -> Plan {
         self.now = self.now.plus(FIVE_MINUTES);
         let listing = self.listing();
-        let rules = Rules { policy: &self.policy, filter: &self.filter };
+        let rules = Rules { policy: &self.policy, filter: &self.filter, no_tasks_ok: &self.no_tasks_ok };
         plan(&mut self.ledger, listing, rules, self.now)
     }
 
@@ -106,6 +108,10 @@ impl World {
     fn restart(&mut self, plan: &mut Plan, outcome: &Outcome) {
         let charges = plan.due().map(|line| {
             let mut charge = self.ledger.charge(&line.id, self.now);
+            if line.connector_first {
+                self.ledger.charge_connector(&mut charge);
+                charge.connector_restarted = true;
+            }
             charge.note(outcome.clone(), self.now);
             charge
         });
@@ -116,7 +122,7 @@ impl World {
     /// One run in which every restart ends in `outcome`, as a table.
     fn run_with(&mut self, outcome: &Outcome) -> String {
         let mut plan = self.plan();
-        plan.record_given_up(&mut self.ledger);
+        plan.record_told(&mut self.ledger, self.now);
         self.restart(&mut plan, outcome);
         self.show(&plan)
     }
@@ -201,7 +207,7 @@ fn a_look_between_two_runs_counts_as_the_run_before_it_did() {
         "its wait is four runs"
     );
     let mut look = world.plan();
-    look.add_recovering(&world.ledger);
+    look.add_remembered(&world.ledger);
     assert_eq!(forgiven(&world, &look, View::Before(world.ledger.run)), [Some(Next::Runs(3))]);
 }
 
@@ -450,6 +456,17 @@ fn a_plain_call_is_not_sent_when_its_instance_is_no_longer_what_made_it_due() {
             assert!(as_expected, "{call:?} when {connector} {task}: {said:?}, not {expected:?}");
         }
     }
+    let first = Call::ConnectorFirst { connector: "a".into(), tasks: vec![id(0), id(1)] };
+    for (connector, tasks, expected) in [
+        ("RUNNING", ["FAILED", "RUNNING"], None),
+        ("RUNNING", ["RUNNING", "RESTARTING"], None),
+        ("RUNNING", ["RUNNING", "RUNNING"], Some("not restarted, it is RUNNING by now")),
+        ("FAILED", ["FAILED", "FAILED"], Some("not restarted, its connector is FAILED by now")),
+        ("PAUSED", ["FAILED", "FAILED"], Some("not restarted, the connector is paused or stopped by now")),
+    ] {
+        let now = World::new().with("a", connector, &tasks).listing();
+        assert_eq!(first.no_longer_due(&now).as_deref(), expected, "{connector} {tasks:?}");
+    }
     let gone = World::new().with("a", "RUNNING", &[]).listing();
     assert_eq!(failed.no_longer_due(&gone).as_deref(), Some("not restarted, Connect lists it no more"));
 }
@@ -461,7 +478,10 @@ fn what_connect_did_not_take_is_refunded() {
         (Outcome::Taken, "restarted 1 next 2"),
         (Outcome::FailedAgain(text()), "failed 1 next 2"),
         (Outcome::NotFound(text()), "gone 0 next 1"),
+        (Outcome::UnknownTask(text()), "gone 0 next 1"),
         (Outcome::NotNow(text()), "deferred 0 next 1"),
+        (Outcome::NotReached { text: text(), hint: "" }, "deferred 0 next 1"),
+        (Outcome::NoLongerDue(text()), "deferred 0 next 1"),
         (Outcome::NotSent(text()), "deferred 0 next 1"),
         (Outcome::Unaddressable(text()), "failed 1 next 2"),
         (Outcome::Refused(text()), "failed 0 next 1"),
@@ -482,7 +502,7 @@ fn giving_up_is_news_once() {
     world.run();
     let news = |world: &mut World| {
         let mut plan = world.plan();
-        plan.record_given_up(&mut world.ledger);
+        plan.record_told(&mut world.ledger, world.now);
         plan.lines.iter().filter(|line| line.event == Some(Event::GaveUp)).count()
     };
     assert_eq!([news(&mut world), news(&mut world)], [1, 0]);
@@ -512,7 +532,12 @@ struct Expected {
     last_attempt: u64,
     healthy: u64,
     absent: u64,
+    in_transition: u64,
     failing: bool,
+    /// So many runs in a row were refused, the last of them that one.
+    refused: u32,
+    last_refused: u64,
+    connector_restarted: bool,
 }
 
 impl Expected {
@@ -522,9 +547,11 @@ impl Expected {
 
     fn see(&mut self, state: &str, ratio: u64) {
         match state {
-            "FAILED" => *self = Self { failing: true, healthy: 0, absent: 0, ..self.clone() },
+            "FAILED" => {
+                *self = Self { failing: true, healthy: 0, absent: 0, in_transition: 0, ..self.clone() }
+            }
             "RUNNING" => {
-                self.absent = 0;
+                (self.absent, self.in_transition, self.refused) = (0, 0, 0);
                 self.healthy += u64::from(self.failing);
                 if self.failing && self.healthy >= self.wait(ratio).clamp(2, 288) {
                     *self = Self::default();
@@ -536,8 +563,21 @@ impl Expected {
                     *self = Self::default();
                 }
             }
-            _ => self.absent = 0,
+            "PAUSED" => self.absent = 0,
+            _ => (self.absent, self.in_transition) = (0, self.in_transition + 1),
         }
+    }
+
+    /// It is failed, or guardian restarted it and it has not come back in three runs.
+    fn counts_as_failed(&self, state: &str) -> bool {
+        let stuck = self.attempts > 0 && self.healthy == 0 && self.in_transition >= 3;
+        state == "FAILED" || (stuck && matches!(state, "UNASSIGNED" | "RESTARTING"))
+    }
+
+    fn is_due(&self, run: u64, ratio: u64) -> bool {
+        let restarted = self.attempts == 0 || run >= self.last_attempt + self.wait(ratio);
+        let patience = (2..self.refused).fold(1, |wait, _| (wait * ratio.max(2)).min(288));
+        restarted && (self.refused < 3 || run >= self.last_refused + patience)
     }
 }
 
@@ -562,7 +602,7 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
         6 => Just(Outcome::Taken),
         1 => Just(Outcome::FailedAgain(text())),
         1 => Just(Outcome::Unknown(text())),
-        1 => Just(Outcome::NotNow(text())),
+        2 => Just(Outcome::NotNow(text())),
         1 => Just(Outcome::NotSent(text())),
         1 => Just(Outcome::Refused(text())),
     ]
@@ -591,7 +631,8 @@ proptest! {
             let tasks = seen.filter(|(_, state)| state != "absent").collect();
             world.connectors.insert("c".to_owned(), ("RUNNING".to_owned(), tasks));
             let listing = world.listing();
-            let rules = Rules { policy: &world.policy, filter: &world.filter };
+            let rules =
+                Rules { policy: &world.policy, filter: &world.filter, no_tasks_ok: &world.no_tasks_ok };
             let mut plan = plan(&mut world.ledger, listing, rules, world.now);
             let run = world.ledger.run;
             let mut due = Vec::new();
@@ -601,8 +642,14 @@ proptest! {
                 let id = InstanceId::task("c", id);
                 let line = plan.lines.iter().find(|line| line.id == id);
                 let is_due = line.is_some_and(|line| line.action == Action::Due);
-                let may = state == "FAILED" && expected.attempts < max
-                    && (expected.attempts == 0 || run >= expected.last_attempt + expected.wait(ratio));
+                let may = expected.counts_as_failed(state)
+                    && expected.attempts < max
+                    && expected.is_due(run, ratio);
+                let last = may && expected.attempts > 0 && expected.attempts + 1 == max;
+                let connector_first = line.is_some_and(|line| line.connector_first);
+                let first = last && !expected.connector_restarted && expected.refused < 3;
+                prop_assert_eq!(connector_first, first, "run {} {}", run, id);
+                expected.connector_restarted |= connector_first;
                 prop_assert_eq!(is_due, may, "run {}, {}, {:?}, {:?}", run, id, expected, line);
                 prop_assert_eq!(world.ledger.episode(&id).is_some(), expected.failing, "run {} {}", run, id);
                 if is_due {
@@ -610,10 +657,15 @@ proptest! {
                 }
             }
             world.restart(&mut plan, outcome);
-            let counts = matches!(outcome, Outcome::Taken | Outcome::FailedAgain(_) | Outcome::Unknown(_));
-            for (_, expected) in (0..).zip(&mut expected).filter(|(id, _)| counts && due.contains(&InstanceId::task("c", *id))) {
-                expected.attempts += 1;
-                expected.last_attempt = run;
+            for (_, expected) in (0..).zip(&mut expected).filter(|(id, _)| due.contains(&InstanceId::task("c", *id))) {
+                match outcome {
+                    Outcome::Taken | Outcome::FailedAgain(_) | Outcome::Unknown(_) => {
+                        expected.attempts += 1;
+                        (expected.last_attempt, expected.refused) = (run, 0);
+                    }
+                    Outcome::NotSent(_) => {}
+                    _ => (expected.refused, expected.last_refused) = (expected.refused + 1, run),
+                }
                 prop_assert!(expected.attempts <= max);
             }
             for (id, expected) in (0..).zip(&expected) {

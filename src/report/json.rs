@@ -148,6 +148,7 @@ impl Serialize for Instance<'_> {
         map.serialize_entry("group", &line.cause.as_ref().map(|cause| cause.key.to_string()))?;
         map.serialize_entry("advice", &line.cause.as_ref().map(|cause| cause.advice.as_str()))?;
         map.serialize_entry("worker_id", &line.worker.as_deref())?;
+        map.serialize_entry("reason", &line.reason.as_deref())?;
         map.serialize_entry("error", &line.error.as_deref())?;
         map.end()
     }

@@ -17,7 +17,7 @@ use crate::decide::plan::{Plan, Rules, plan};
 use crate::decide::policy::tests::doubling;
 use crate::decide::policy::{Pace, Policy};
 use crate::decide::row::View;
-use crate::decide::select::Filter;
+use crate::decide::select::{Filter, Patterns};
 use crate::decide::time::Timestamp;
 use crate::exit::{Failure, Kind};
 
@@ -59,8 +59,9 @@ impl World {
         if own == State::Running && tasks.is_empty() {
             self.listing.no_tasks.insert(name.into());
         }
+        let known = !self.ledger.records.of_connector(name).is_empty();
         let mut see = |id: InstanceId, state: State| {
-            if state.is_unwell() || self.ledger.records.has(&id) {
+            if state.is_unwell() || known || tasks.is_empty() {
                 let cause = (state == State::Failed).then(|| Cause::of(cause).unwrap().into());
                 let worker = Some("10.0.0.7:8083".into());
                 self.sightings.push(Sighting { id, state, paused_or_stopped, cause, worker });
@@ -98,7 +99,7 @@ impl World {
     fn plan(&mut self) -> Plan {
         let listing =
             Listing { sightings: std::mem::take(&mut self.sightings).into(), ..self.listing.clone() };
-        let rules = Rules { policy: &self.policy, filter: &self.filter };
+        let rules = Rules { policy: &self.policy, filter: &self.filter, no_tasks_ok: &Patterns::default() };
         plan(&mut self.ledger, listing, rules, self.now)
     }
 
@@ -125,10 +126,13 @@ impl World {
 
     fn run(mut self) -> RunReport {
         let mut plan = self.plan();
-        plan.record_given_up(&mut self.ledger);
+        plan.record_told(&mut self.ledger, self.now);
         let charges = plan.due().map(|line| {
             let mut charge = self.ledger.charge(&line.id, self.now);
             let found = self.outcomes.iter().find(|(id, _)| *id == line.id);
+            if line.connector_first {
+                self.ledger.charge_connector(&mut charge);
+            }
             charge.note(found.map_or(Outcome::Taken, |(_, outcome)| outcome.clone()), self.now);
             charge
         });
@@ -148,7 +152,7 @@ impl World {
 
     fn status(mut self) -> RunReport {
         let mut plan = self.plan();
-        plan.add_recovering(&self.ledger);
+        plan.add_remembered(&self.ledger);
         let run = self.ledger.run;
         self.report("status", plan, View::Before(run))
     }
@@ -190,7 +194,7 @@ fn everything() -> World {
             InstanceId::connector("failed-again"),
             Outcome::FailedAgain(why("HTTP 500: Failed to start connector: failed-again")),
         )
-        .answers(task("gone", 0), Outcome::NotFound(why("HTTP 404: Unknown task: gone-0")))
+        .answers(task("gone", 0), Outcome::UnknownTask(why("HTTP 404: Unknown task: gone-0")))
         .answers(task("refused", 0), Outcome::Refused(why("HTTP 405")))
         .answers(task("unknown", 0), Outcome::Unknown(why("no answer within 95s")))
 }
@@ -303,7 +307,7 @@ fn one_row() {
     "duration_ms":12,
     "connectors":{"total":1,"running":1,"failed":0,"paused":0,"stopped":0,"unassigned":0,"restarting":0,"other":0},
     "tasks":{"total":2,"running":1,"failed":1,"paused":0,"stopped":0,"unassigned":0,"restarting":0,"other":0},
-    "instances":[{"connector":"orders-sink","task":1,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null}],
+    "instances":[{"connector":"orders-sink","task":1,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":null,"error":null}],
     "summary":{"failed":0,"unknown":0,"gave_up":0,"due":0,"restarted":1,"deferred":0,"gone":0,"waiting":0,"no_tasks":0,"in_transition":0,"absent":0,"excluded":0,"parked":0,"recovered":0,"held":0},
     "warnings":[],
     "error":null}
@@ -324,7 +328,7 @@ fn every_action() {
     refused       0     FAILED      restart failed  0/7       next run             HTTP 405 | java.net.ConnectException: Connection refused (db1.example:5432)
     unknown       0     FAILED      fate unknown    1/7       in 2 runs            no answer within 95s | java.net.ConnectException: Connection refused (db1.example:5432)
     given-up      0     FAILED      gave up         7/7       needs you            org.postgresql.util.PSQLException: FATAL: password authentication failed for user "connect" at db2.example:5432, which is a long sentence | first: java.net.ConnectException: Connection refused (db1.example:5432)
-    last          0     FAILED      restarted       7/7       last restart         java.net.ConnectException: Connection refused (db1.example:5432)
+    last          0     FAILED      restarted       7/7       last restart         its connector's own instance is restarted first | java.net.ConnectException: Connection refused (db1.example:5432)
     restarted     0     FAILED      restarted       1/7       in 2 runs            java.net.ConnectException: Connection refused (db1.example:5432)
     restarted     1     FAILED      restarted       1/7       in 2 runs            java.net.ConnectException: Connection refused (db1.example:5432)
     日本-sink     0     FAILED      restarted       1/7       in 2 runs            java.io.IOException: 接続が拒否されました
@@ -341,7 +345,7 @@ fn every_action() {
 
     2 restart failed, 1 fate unknown, 1 gave up (fix the cause, then: guardian reset NAME), 4 restarted, 1 deferred, 1 gone, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
     "#);
-    assert_snapshot!(table(&report, 120), @r"
+    assert_snapshot!(table(&report, 120), @r#"
     prod  http://connect.example:8083  run 161
     15 connectors: 12 running, 2 failed, 1 paused
     18 tasks: 5 running, 11 failed, 1 paused, 1 restarting
@@ -351,7 +355,7 @@ fn every_action() {
     refused       0     FAILED      restart failed  0/7       next run             HTTP 405 | ConnectEx…d (db1.example:5432)
     unknown       0     FAILED      fate unknown    1/7       in 2 runs            no answer within 95s…d (db1.example:5432)
     given-up      0     FAILED      gave up         7/7       needs you            PSQLException: FATAL…d (db1.example:5432)
-    last          0     FAILED      restarted       7/7       last restart         ConnectException: Co…d (db1.example:5432)
+    last          0     FAILED      restarted       7/7       last restart         its connector's own …d (db1.example:5432)
     restarted     0     FAILED      restarted       1/7       in 2 runs            ConnectException: Co…d (db1.example:5432)
     restarted     1     FAILED      restarted       1/7       in 2 runs            ConnectException: Co…d (db1.example:5432)
     日本-sink     0     FAILED      restarted       1/7       in 2 runs            java.io.IOException: 接続が拒否されました
@@ -367,8 +371,8 @@ fn every_action() {
     warning: RUNNING without a single task: no-tasks
 
     2 restart failed, 1 fate unknown, 1 gave up (fix the cause, then: guardian reset NAME), 4 restarted, 1 deferred, 1 gone, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
-    ");
-    assert_snapshot!(table(&report, 80), @r"
+    "#);
+    assert_snapshot!(table(&report, 80), @r#"
     prod  http://connect.example:8083  run 161
     15 connectors: 12 running, 2 failed, 1 paused
     18 tasks: 5 running, 11 failed, 1 paused, 1 restarting
@@ -378,7 +382,7 @@ fn every_action() {
     refused       0     FAILED      restart failed  0/7       next run             HTTP 405 …mple:5432)
     unknown       0     FAILED      fate unknown    1/7       in 2 runs            no answer…mple:5432)
     given-up      0     FAILED      gave up         7/7       needs you            PSQLExcep…mple:5432)
-    last          0     FAILED      restarted       7/7       last restart         ConnectEx…mple:5432)
+    last          0     FAILED      restarted       7/7       last restart         its conne…mple:5432)
     restarted     0     FAILED      restarted       1/7       in 2 runs            ConnectEx…mple:5432)
     restarted     1     FAILED      restarted       1/7       in 2 runs            ConnectEx…mple:5432)
     日本-sink     0     FAILED      restarted       1/7       in 2 runs            IOExcepti…されました
@@ -394,7 +398,7 @@ fn every_action() {
     warning: RUNNING without a single task: no-tasks
 
     2 restart failed, 1 fate unknown, 1 gave up (fix the cause, then: guardian reset NAME), 4 restarted, 1 deferred, 1 gone, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
-    ");
+    "#);
 }
 
 #[test]
@@ -412,23 +416,23 @@ fn every_action_in_json_and_in_the_quiet_line() {
     "duration_ms":12,
     "connectors":{"total":15,"running":12,"failed":2,"paused":1,"stopped":0,"unassigned":0,"restarting":0,"other":0},
     "tasks":{"total":18,"running":5,"failed":11,"paused":1,"stopped":0,"unassigned":0,"restarting":1,"other":0},
-    "instances":[{"connector":"absent","task":0,"state":null,"action":"absent","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T09:25:00Z","last_attempt_at":"2026-11-22T09:45:00Z","next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":null,"error":null},
-    {"connector":"deferred","task":0,"state":"FAILED","action":"deferred","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":{"runs":1,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":"HTTP 409: a rebalance is under way"},
-    {"connector":"excluded","task":null,"state":"FAILED","action":"excluded","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"failed-again","task":null,"state":"FAILED","action":"failed","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"org.postgresql.util.PSQLException: FATAL: password authentication failed for user \"connect\" at db2.example:5432, which is a long sentence","first_cause":null,"group":"19edf73b","advice":"needs_person","worker_id":"10.0.0.7:8083","error":"HTTP 500: Failed to start connector: failed-again"},
-    {"connector":"given-up","task":0,"state":"FAILED","action":"gave_up","attempts":7,"max_restart":7,"first_failed_at":"2026-11-22T08:55:00Z","last_attempt_at":"2026-11-22T09:15:00Z","next":null,"forgiven":null,"cause":"org.postgresql.util.PSQLException: FATAL: password authentication failed for user \"connect\" at db2.example:5432, which is a long sentence","first_cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"19edf73b","advice":"needs_person","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"gone","task":0,"state":"FAILED","action":"gone","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":{"runs":1,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":"HTTP 404: Unknown task: gone-0"},
-    {"connector":"last","task":0,"state":"FAILED","action":"restarted","attempts":7,"max_restart":7,"first_failed_at":"2026-11-22T03:50:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"no-tasks","task":null,"state":"RUNNING","action":"no_tasks","attempts":0,"max_restart":7,"first_failed_at":null,"last_attempt_at":null,"next":null,"forgiven":null,"cause":null,"first_cause":null,"group":null,"advice":null,"worker_id":null,"error":null},
-    {"connector":"parked","task":0,"state":"FAILED","action":"parked","attempts":0,"max_restart":7,"first_failed_at":null,"last_attempt_at":null,"next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"recovered","task":1,"state":"RUNNING","action":"recovered","attempts":2,"max_restart":7,"first_failed_at":"2026-11-22T09:30:00Z","last_attempt_at":"2026-11-22T09:50:00Z","next":null,"forgiven":{"runs":3,"at":null},"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"refused","task":0,"state":"FAILED","action":"failed","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":{"runs":1,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":"HTTP 405"},
-    {"connector":"restarted","task":0,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"restarted","task":1,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"transition","task":0,"state":"RESTARTING","action":"in_transition","attempts":0,"max_restart":7,"first_failed_at":null,"last_attempt_at":null,"next":null,"forgiven":null,"cause":null,"first_cause":null,"group":null,"advice":null,"worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"unknown","task":0,"state":"FAILED","action":"unknown","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":"no answer within 95s"},
-    {"connector":"waits","task":0,"state":"FAILED","action":"waiting","attempts":2,"max_restart":7,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":3,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"日本-sink","task":0,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.io.IOException: 接続が拒否されました","first_cause":null,"group":"44e4bde1","advice":"unknown","worker_id":"10.0.0.7:8083","error":null}],
+    "instances":[{"connector":"absent","task":0,"state":null,"action":"absent","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T09:25:00Z","last_attempt_at":"2026-11-22T09:45:00Z","next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":null,"reason":null,"error":null},
+    {"connector":"deferred","task":0,"state":"FAILED","action":"deferred","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":{"runs":1,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":null,"error":"HTTP 409: a rebalance is under way"},
+    {"connector":"excluded","task":null,"state":"FAILED","action":"excluded","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":null,"error":null},
+    {"connector":"failed-again","task":null,"state":"FAILED","action":"failed","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"org.postgresql.util.PSQLException: FATAL: password authentication failed for user \"connect\" at db2.example:5432, which is a long sentence","first_cause":null,"group":"19edf73b","advice":"needs_person","worker_id":"10.0.0.7:8083","reason":null,"error":"HTTP 500: Failed to start connector: failed-again"},
+    {"connector":"given-up","task":0,"state":"FAILED","action":"gave_up","attempts":7,"max_restart":7,"first_failed_at":"2026-11-22T08:55:00Z","last_attempt_at":"2026-11-22T09:15:00Z","next":null,"forgiven":null,"cause":"org.postgresql.util.PSQLException: FATAL: password authentication failed for user \"connect\" at db2.example:5432, which is a long sentence","first_cause":"java.net.ConnectException: Connection refused (db1.example:5432)","group":"19edf73b","advice":"needs_person","worker_id":"10.0.0.7:8083","reason":null,"error":null},
+    {"connector":"gone","task":0,"state":"FAILED","action":"gone","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":{"runs":1,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":null,"error":"HTTP 404: Unknown task: gone-0"},
+    {"connector":"last","task":0,"state":"FAILED","action":"restarted","attempts":7,"max_restart":7,"first_failed_at":"2026-11-22T03:50:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":"its connector's own instance is restarted first","error":null},
+    {"connector":"no-tasks","task":null,"state":"RUNNING","action":"no_tasks","attempts":0,"max_restart":7,"first_failed_at":null,"last_attempt_at":null,"next":null,"forgiven":null,"cause":null,"first_cause":null,"group":null,"advice":null,"worker_id":null,"reason":null,"error":null},
+    {"connector":"parked","task":0,"state":"FAILED","action":"parked","attempts":0,"max_restart":7,"first_failed_at":null,"last_attempt_at":null,"next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":null,"error":null},
+    {"connector":"recovered","task":1,"state":"RUNNING","action":"recovered","attempts":2,"max_restart":7,"first_failed_at":"2026-11-22T09:30:00Z","last_attempt_at":"2026-11-22T09:50:00Z","next":null,"forgiven":{"runs":3,"at":null},"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":null,"error":null},
+    {"connector":"refused","task":0,"state":"FAILED","action":"failed","attempts":0,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":null,"next":{"runs":1,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":null,"error":"HTTP 405"},
+    {"connector":"restarted","task":0,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":null,"error":null},
+    {"connector":"restarted","task":1,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":null,"error":null},
+    {"connector":"transition","task":0,"state":"RESTARTING","action":"in_transition","attempts":0,"max_restart":7,"first_failed_at":null,"last_attempt_at":null,"next":null,"forgiven":null,"cause":null,"first_cause":null,"group":null,"advice":null,"worker_id":"10.0.0.7:8083","reason":null,"error":null},
+    {"connector":"unknown","task":0,"state":"FAILED","action":"unknown","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":null,"error":"no answer within 95s"},
+    {"connector":"waits","task":0,"state":"FAILED","action":"waiting","attempts":2,"max_restart":7,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":3,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":null,"error":null},
+    {"connector":"日本-sink","task":0,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.io.IOException: 接続が拒否されました","first_cause":null,"group":"44e4bde1","advice":"unknown","worker_id":"10.0.0.7:8083","reason":null,"error":null}],
     "summary":{"failed":2,"unknown":1,"gave_up":1,"due":0,"restarted":4,"deferred":1,"gone":1,"waiting":1,"no_tasks":1,"in_transition":1,"absent":1,"excluded":1,"parked":1,"recovered":1,"held":0},
     "warnings":["RUNNING without a single task: no-tasks"],
     "error":null}
@@ -438,14 +442,14 @@ fn every_action_in_json_and_in_the_quiet_line() {
 
 #[test]
 fn a_dry_run_and_a_look_between_two_runs() {
-    assert_snapshot!(table(&with_filter(everything()).dry_run(), 80), @r"
+    assert_snapshot!(table(&with_filter(everything()).dry_run(), 80), @r#"
     prod  http://connect.example:8083  run 161  dry run: nothing is sent or written
     15 connectors: 12 running, 2 failed, 1 paused
     18 tasks: 5 running, 11 failed, 1 paused, 1 restarting
 
     CONNECTOR     TASK  STATE       ACTION         ATTEMPTS  NEXT                 ROOT CAUSE
     given-up      0     FAILED      gave up        7/7       needs you            PSQLExcep…mple:5432)
-    last          0     FAILED      due            6/7       now                  ConnectEx…mple:5432)
+    last          0     FAILED      due            6/7       now                  its conne…mple:5432)
     deferred      0     FAILED      due            0/7       now                  ConnectEx…mple:5432)
     failed-again        FAILED      due            0/7       now                  PSQLExcep…g sentence
     gone          0     FAILED      due            0/7       now                  ConnectEx…mple:5432)
@@ -464,9 +468,9 @@ fn a_dry_run_and_a_look_between_two_runs() {
     warning: RUNNING without a single task: no-tasks
 
     1 gave up (fix the cause, then: guardian reset NAME), 9 would be restarted, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
-    ");
+    "#);
     let status = with_filter(everything()).status();
-    assert_snapshot!(table(&status, 80), @r"
+    assert_snapshot!(table(&status, 80), @r#"
     prod  http://connect.example:8083  after run 160
     state /var/lib/guardian/prod.json
     15 connectors: 12 running, 2 failed, 1 paused
@@ -474,7 +478,7 @@ fn a_dry_run_and_a_look_between_two_runs() {
 
     CONNECTOR     TASK  STATE       ACTION         ATTEMPTS  NEXT                 ROOT CAUSE
     given-up      0     FAILED      gave up        7/7       needs you            PSQLExcep…mple:5432)
-    last          0     FAILED      due            6/7       next run             ConnectEx…mple:5432)
+    last          0     FAILED      due            6/7       next run             its conne…mple:5432)
     deferred      0     FAILED      due            0/7       next run             ConnectEx…mple:5432)
     failed-again        FAILED      due            0/7       next run             PSQLExcep…g sentence
     gone          0     FAILED      due            0/7       next run             ConnectEx…mple:5432)
@@ -493,7 +497,7 @@ fn a_dry_run_and_a_look_between_two_runs() {
     warning: RUNNING without a single task: no-tasks
 
     1 gave up (fix the cause, then: guardian reset NAME), 9 due, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
-    ");
+    "#);
     assert_snapshot!(document(&status).lines().take(12).collect::<Vec<_>>().join("\n"), @r#"
     {"schema":1,
     "command":"status",
@@ -536,9 +540,9 @@ fn rows_by_the_clock_tell_the_time() {
     ");
     let document = document(&report);
     assert_snapshot!(document.lines().filter(|line| line.contains("next")).collect::<Vec<_>>().join("\n"), @r#"
-    "instances":[{"connector":"soon","task":0,"state":"FAILED","action":"waiting","attempts":2,"max_restart":null,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":null,"at":"2026-11-22T10:15:00Z"},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"tomorrow","task":0,"state":"FAILED","action":"waiting","attempts":9,"max_restart":null,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":null,"at":"2026-11-24T04:35:00Z"},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null},
-    {"connector":"well","task":0,"state":"RUNNING","action":"recovered","attempts":2,"max_restart":null,"first_failed_at":"2026-11-22T09:30:00Z","last_attempt_at":"2026-11-22T09:50:00Z","next":null,"forgiven":{"runs":null,"at":"2026-11-22T10:20:00Z"},"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","error":null}],
+    "instances":[{"connector":"soon","task":0,"state":"FAILED","action":"waiting","attempts":2,"max_restart":null,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":null,"at":"2026-11-22T10:15:00Z"},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":null,"error":null},
+    {"connector":"tomorrow","task":0,"state":"FAILED","action":"waiting","attempts":9,"max_restart":null,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":null,"at":"2026-11-24T04:35:00Z"},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":null,"error":null},
+    {"connector":"well","task":0,"state":"RUNNING","action":"recovered","attempts":2,"max_restart":null,"first_failed_at":"2026-11-22T09:30:00Z","last_attempt_at":"2026-11-22T09:50:00Z","next":null,"forgiven":{"runs":null,"at":"2026-11-22T10:20:00Z"},"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":null,"error":null}],
     "#);
 }
 
@@ -578,7 +582,7 @@ fn many_rows_are_cut_after_two_screens() {
 #[test]
 fn what_could_not_be_read() {
     let world = World::new().remembers(&task("orders", 0), 2, 1).remembers(&task("pay", 0), 7, 9);
-    let rules = Rules { policy: &world.policy, filter: &world.filter };
+    let rules = Rules { policy: &world.policy, filter: &world.filter, no_tasks_ok: &Patterns::default() };
     let plan = Plan::unread(&world.ledger, rules, world.now);
     let mut status = world.report("status", plan, View::After(160));
     let failure =
@@ -609,8 +613,8 @@ fn what_could_not_be_read() {
     "duration_ms":12,
     "connectors":null,
     "tasks":null,
-    "instances":[{"connector":"orders","task":0,"state":null,"action":"waiting","attempts":2,"max_restart":7,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":4,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":null,"error":null},
-    {"connector":"pay","task":0,"state":null,"action":"gave_up","attempts":7,"max_restart":7,"first_failed_at":"2026-11-22T08:55:00Z","last_attempt_at":"2026-11-22T09:15:00Z","next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":null,"error":null}],
+    "instances":[{"connector":"orders","task":0,"state":null,"action":"waiting","attempts":2,"max_restart":7,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":4,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":null,"reason":null,"error":null},
+    {"connector":"pay","task":0,"state":null,"action":"gave_up","attempts":7,"max_restart":7,"first_failed_at":"2026-11-22T08:55:00Z","last_attempt_at":"2026-11-22T09:15:00Z","next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":null,"reason":null,"error":null}],
     "summary":{"failed":0,"unknown":0,"gave_up":1,"due":0,"restarted":0,"deferred":0,"gone":0,"waiting":1,"no_tasks":0,"in_transition":0,"absent":0,"excluded":0,"parked":0,"recovered":0,"held":0},
     "warnings":["a warning with \u001b[31mcolour"],
     "error":{"kind":"unreachable","message":"no answer from Kafka Connect at http://connect.example:8083","hint":"check KAFKA_CONNECT_URL"}}

@@ -202,8 +202,9 @@ fn cells(row: &Row<'_>, now: Timestamp) -> [String; 7] {
     };
     let text = |cause: &Option<Arc<Cause>>| cause.as_ref().map(|cause| sanitize(&cause.text).into_owned());
     let first = text(&row.first_cause).map(|first| format!("first: {first}"));
-    let error = line.error.as_deref().map(|error| sanitize(error).into_owned());
-    let why: Vec<String> = [error, text(&line.cause), first].into_iter().flatten().collect();
+    let shown = |text: &Option<Arc<str>>| text.as_deref().map(|text| sanitize(text).into_owned());
+    let why: Vec<String> =
+        [shown(&line.error), shown(&line.reason), text(&line.cause), first].into_iter().flatten().collect();
     let why = why.join(BESIDE);
     [
         sanitize(&line.id.connector).into_owned(),

@@ -19,12 +19,12 @@ use crate::decide::cause::{Cause, Key};
 use crate::decide::interner::Interner;
 use crate::decide::ledger::Ledger;
 use crate::decide::model::InstanceId;
-use crate::decide::record::{Attempt, Episode, Record, Streak};
+use crate::decide::record::{Attempt, Episode, NotTaken, Record, Reply, Streak};
 use crate::decide::table::ByInstance;
 use crate::decide::time::Timestamp;
 
 /// The version that this program writes.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 
 /// Why a state was not taken.
 #[derive(Debug)]
@@ -76,6 +76,9 @@ pub fn write(
         let line = LeaseLine { holder: Text::Borrowed(&lease.holder), expires_at: Time(lease.expires_at) };
         write!(writer, "\"claim\":{},", serde_json::to_string(&line)?)?;
     }
+    if let Some(url) = &ledger.first_url {
+        write!(writer, "\"first_url\":{},", serde_json::to_string(&**url)?)?;
+    }
     writer.write_all(b"\"instances\":[")?;
     for (number, record) in ledger.records.iter().enumerate() {
         writer.write_all(if number == 0 { b"\n" } else { b",\n" })?;
@@ -102,6 +105,7 @@ pub fn read<R: Read>(
     struct Body {
         run: u64,
         claim: Option<LeaseLine<'static>>,
+        first_url: Option<String>,
         instances: Records,
     }
     let head: Head = serde_json::from_reader(io::BufReader::new(open()?))?;
@@ -119,7 +123,7 @@ pub fn read<R: Read>(
     let body: Body = serde_json::from_reader(io::BufReader::new(open()?))?;
     let lease =
         body.claim.map(|line| Lease { holder: line.holder.into_owned(), expires_at: line.expires_at.0 });
-    Ok((Ledger { run: body.run, records: body.instances.0 }, lease))
+    Ok((Ledger { run: body.run, records: body.instances.0, first_url: body.first_url.map(Arc::from) }, lease))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -142,6 +146,8 @@ struct Instance<'a> {
     in_transition: Option<StreakLine>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     absent: Option<StreakLine>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    no_tasks: Option<StreakLine>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -153,8 +159,13 @@ struct EpisodeLine<'a> {
     last_attempt: Option<AttemptLine>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     healthy: Option<StreakLine>,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_taken: Option<NotTakenLine<'a>>,
+    /// How the versions 1 and 2 wrote a 404.
+    #[serde(default, skip_serializing)]
     not_found: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    connector_restarted: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     gave_up: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,6 +175,26 @@ struct EpisodeLine<'a> {
     /// Version 1 had only its text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cause: Option<Written<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct NotTakenLine<'a> {
+    reply: ReplyWord,
+    runs: u32,
+    run: u64,
+    at: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told_at: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<Text<'a>>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ReplyWord {
+    No,
+    NotFound,
+    UnknownTask,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -257,6 +288,7 @@ impl<'a> From<&'a Record> for Instance<'a> {
             episode: record.episode.as_ref().map(EpisodeLine::from),
             in_transition: record.transition.as_deref().copied().map(StreakLine::from),
             absent: record.absent.as_deref().copied().map(StreakLine::from),
+            no_tasks: record.no_tasks.as_deref().copied().map(StreakLine::from),
         }
     }
 }
@@ -273,11 +305,47 @@ impl<'a> From<&'a Episode> for EpisodeLine<'a> {
                 answered_at: Time(last.answered),
             }),
             healthy: episode.healthy.map(StreakLine::from),
-            not_found: episode.not_found,
+            not_taken: episode.not_taken.as_deref().map(NotTakenLine::from),
+            not_found: false,
+            connector_restarted: episode.connector_restarted,
             gave_up: episode.gave_up,
             worker: episode.worker.as_deref().map(Text::Borrowed),
             first_cause: episode.first_cause.as_deref().map(CauseLine::from),
             cause: episode.cause.as_deref().map(|cause| Written::Cause(cause.into())),
+        }
+    }
+}
+
+impl<'a> From<&'a NotTaken> for NotTakenLine<'a> {
+    fn from(not_taken: &'a NotTaken) -> Self {
+        Self {
+            reply: match not_taken.reply {
+                Reply::No => ReplyWord::No,
+                Reply::NotFound => ReplyWord::NotFound,
+                Reply::UnknownTask => ReplyWord::UnknownTask,
+            },
+            runs: not_taken.runs,
+            run: not_taken.run,
+            at: Time(not_taken.at),
+            told_at: not_taken.told_at.map(Time),
+            text: not_taken.text.as_deref().map(Text::Borrowed),
+        }
+    }
+}
+
+impl NotTakenLine<'_> {
+    fn into_not_taken(self, shared: &mut Shared) -> NotTaken {
+        NotTaken {
+            reply: match self.reply {
+                ReplyWord::No => Reply::No,
+                ReplyWord::NotFound => Reply::NotFound,
+                ReplyWord::UnknownTask => Reply::UnknownTask,
+            },
+            runs: self.runs,
+            run: self.run,
+            at: self.at.0,
+            told_at: self.told_at.map(|time| time.0),
+            text: self.text.map(|text| shared.texts.share(&*text)),
         }
     }
 }
@@ -320,6 +388,7 @@ impl Instance<'_> {
             episode: self.episode.map(|line| line.into_episode(shared)).transpose()?,
             transition: self.in_transition.map(|line| Box::new(line.into())),
             absent: self.absent.map(|line| Box::new(line.into())),
+            no_tasks: self.no_tasks.map(|line| Box::new(line.into())),
         })
     }
 }
@@ -335,6 +404,14 @@ impl EpisodeLine<'_> {
             // In version 1's words the same failure would look like another one: it is learnt again at the next look.
             Some(Written::Text(_)) | None => None,
         };
+        let not_found = self.not_found.then_some(NotTaken {
+            reply: Reply::NotFound,
+            runs: 1,
+            run: self.first_failed_run,
+            at: self.first_failed_at.0,
+            told_at: None,
+            text: None,
+        });
         Ok(Episode {
             first_failed_at: self.first_failed_at.0,
             first_failed_run: self.first_failed_run,
@@ -345,7 +422,8 @@ impl EpisodeLine<'_> {
                 answered: line.answered_at.0,
             }),
             healthy: self.healthy.map(Streak::from),
-            not_found: self.not_found,
+            not_taken: self.not_taken.map(|line| line.into_not_taken(shared)).or(not_found).map(Box::new),
+            connector_restarted: self.connector_restarted,
             gave_up: self.gave_up,
             first_cause,
             cause,
@@ -370,7 +448,7 @@ mod tests {
 ]}
 "#;
 
-    /// The same as version 2 writes it: a cause has a group and an advice, so that one without is not taken over.
+    /// The same as version 2 wrote it: a cause has a group and an advice, so that one without is not taken over.
     const VERSION_2: &str = r#"{"version":2,"cluster":"c","run":17,"instances":[
 {"connector":"orders","task":3,"episode":{"attempts":2,"first_failed_at":"2026-11-22T09:40:00.000Z","first_failed_run":13,"last_attempt":{"run":15,"at":"2026-11-22T09:50:00.000Z","answered_at":"2026-11-22T09:50:00.250Z"},"gave_up":true,"worker":"w:8083"}},
 {"connector":"payments","in_transition":{"runs":4,"since":"2026-11-22T09:40:00.000Z"}}
@@ -378,15 +456,25 @@ mod tests {
 "#;
 
     #[test]
-    fn version_1_is_read_and_written_as_version_2() {
+    fn older_versions_are_read_and_written_as_version_3() {
         let ledger = parse(VERSION_1).unwrap();
         assert_eq!(ledger.run, 17);
         let episode = ledger.episode(&InstanceId::task("orders", 3)).unwrap();
         assert_eq!((episode.attempts, episode.last_attempt.unwrap().run, episode.gave_up), (2, 15, true));
+        assert_eq!(parse(VERSION_2).unwrap(), ledger);
         let mut written = Vec::new();
         write(&mut written, "c", &ledger, None).unwrap();
-        assert_eq!(String::from_utf8(written).unwrap(), VERSION_2);
-        assert_eq!(parse(VERSION_2).unwrap(), ledger);
+        let version_3 = VERSION_2.replace("\"version\":2", "\"version\":3");
+        assert_eq!(String::from_utf8(written).unwrap(), version_3);
+        assert_eq!(parse(&version_3).unwrap(), ledger);
+    }
+
+    #[test]
+    fn a_404_that_version_1_or_2_remembered_is_remembered() {
+        let text = VERSION_2.replace("\"gave_up\":true", "\"not_found\":true");
+        let ledger = parse(&text).unwrap();
+        let not_taken = ledger.episode(&InstanceId::task("orders", 3)).unwrap().not_taken.as_ref().unwrap();
+        assert_eq!((not_taken.reply, not_taken.runs), (Reply::NotFound, 1));
     }
 
     #[test]
@@ -397,7 +485,7 @@ mod tests {
         write(&mut written, "c", &ledger, Some(&lease)).unwrap();
         let text = String::from_utf8(written).unwrap();
         assert!(text.starts_with(
-            r#"{"version":2,"cluster":"c","run":17,"claim":{"by":"pod-1 (pid 7)","until":"1970-01-01T00:00:00.001Z"},"instances":["#
+            r#"{"version":3,"cluster":"c","run":17,"claim":{"by":"pod-1 (pid 7)","until":"1970-01-01T00:00:00.001Z"},"instances":["#
         ));
         assert_eq!(parse(&text).unwrap(), ledger);
         assert_eq!(read(|| Ok(text.as_bytes()), "c").unwrap(), (ledger.clone(), Some(lease)));
@@ -409,10 +497,10 @@ mod tests {
     #[test]
     fn what_is_not_ours_is_refused() {
         assert!(matches!(
-            parse(&VERSION_1.replace("\"version\":1", "\"version\":3")),
-            Err(Refusal::Newer(3))
+            parse(&VERSION_1.replace("\"version\":1", "\"version\":4")),
+            Err(Refusal::Newer(4))
         ));
-        assert!(matches!(parse("{\"version\":3,\"cluster\":{\"id\":1}}"), Err(Refusal::Newer(3))));
+        assert!(matches!(parse("{\"version\":4,\"cluster\":{\"id\":1}}"), Err(Refusal::Newer(4))));
         assert!(
             matches!(parse(&VERSION_1.replace("\"cluster\":\"c\"", "\"cluster\":\"d\"")), Err(Refusal::OtherCluster(name)) if name == "d")
         );
@@ -458,41 +546,48 @@ mod tests {
             })
         };
         let attempts = prop::option::of((1u32.., any::<u64>(), time(), time()));
-        let episode = (time(), any::<u64>(), attempts, streak(), any::<(bool, bool)>(), cause(), text())
-            .prop_map(
-                |(
-                    first_failed_at,
-                    first_failed_run,
-                    attempts,
-                    healthy,
-                    (not_found, gave_up),
-                    cause,
-                    worker,
-                )| Episode {
-                    first_failed_at,
-                    first_failed_run,
-                    attempts: attempts.map_or(0, |(count, ..)| count),
-                    last_attempt: attempts.map(|(_, run, at, answered)| Attempt { run, at, answered }),
-                    healthy,
-                    not_found,
-                    gave_up,
-                    first_cause: cause.clone(),
-                    cause,
-                    worker,
-                },
-            );
+        let reply = prop::sample::select(vec![Reply::No, Reply::NotFound, Reply::UnknownTask]);
+        let not_taken = (reply, any::<u32>(), any::<u64>(), time(), prop::option::of(time()), text());
+        let not_taken = prop::option::of(not_taken.prop_map(|(reply, runs, run, at, told_at, text)| {
+            Box::new(NotTaken { reply, runs, run, at, told_at, text })
+        }));
+        let flags = (not_taken, any::<(bool, bool)>());
+        let episode = (time(), any::<u64>(), attempts, streak(), flags, cause(), text()).prop_map(
+            |(
+                first_failed_at,
+                first_failed_run,
+                attempts,
+                healthy,
+                (not_taken, (connector_restarted, gave_up)),
+                cause,
+                worker,
+            )| Episode {
+                first_failed_at,
+                first_failed_run,
+                attempts: attempts.map_or(0, |(count, ..)| count),
+                last_attempt: attempts.map(|(_, run, at, answered)| Attempt { run, at, answered }),
+                healthy,
+                not_taken,
+                connector_restarted,
+                gave_up,
+                first_cause: cause.clone(),
+                cause,
+                worker,
+            },
+        );
         let id = ("\\PC{1,8}", any::<Option<u32>>())
             .prop_map(|(name, task)| InstanceId { connector: name.into(), task });
-        let record = (id, prop::option::of(episode), streak(), streak()).prop_map(
-            |(id, episode, transition, absent)| Record {
+        let record = (id, prop::option::of(episode), streak(), streak(), streak()).prop_map(
+            |(id, episode, transition, absent, no_tasks)| Record {
                 id,
                 episode,
                 transition: transition.map(Box::new),
                 absent: absent.map(Box::new),
+                no_tasks: no_tasks.map(Box::new),
             },
         );
-        (any::<u64>(), prop::collection::vec(record, 0..5))
-            .prop_map(|(run, records)| Ledger { run, records: records.into() })
+        (any::<u64>(), prop::collection::vec(record, 0..5), text())
+            .prop_map(|(run, records, first_url)| Ledger { run, records: records.into(), first_url })
     }
 
     proptest! {

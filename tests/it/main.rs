@@ -31,6 +31,7 @@ mod disk;
 mod endings;
 mod fuzzed;
 mod kubernetes;
+mod lasting;
 mod listing;
 mod memory;
 mod readme;

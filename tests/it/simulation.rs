@@ -22,7 +22,7 @@ use connector_guardian::decide::outcome::Outcome;
 use connector_guardian::decide::plan::Rules;
 use connector_guardian::decide::policy::{Pace, Policy};
 use connector_guardian::decide::record::Episode;
-use connector_guardian::decide::select::Filter;
+use connector_guardian::decide::select::{Filter, Patterns};
 use connector_guardian::decide::time::Timestamp;
 use connector_guardian::exit::{Failure, Kind};
 use connector_guardian::report::RunReport;
@@ -65,6 +65,8 @@ struct World {
     restarts: BTreeMap<InstanceId, u32>,
     /// Those of the present run.
     restarted_now: Vec<InstanceId>,
+    /// The tasks for whose sake their connector was restarted in the present run.
+    connector_first_now: Vec<InstanceId>,
     /// When a rebalance healed it.
     healed_at: BTreeMap<InstanceId, Instant>,
     breaches: Vec<String>,
@@ -115,11 +117,17 @@ impl Cluster for Virtual {
             return Err(Sent::Done(call.all(&Outcome::NotSent("away".into()))));
         }
         if world.dice.one_in(20) {
-            return Err(Sent::Retry("no status".into()));
+            return Err(Sent::Retry(Outcome::NotNow("no status".into())));
         }
         let mut listing = world.listing(&Known::connectors(&[call.connector()]));
         listing.sightings.retain(|seen| seen.id.connector == *call.connector());
         Ok(listing)
+    }
+
+    fn begin_with(&self, _: Option<&str>) {}
+
+    fn begin_next_with(&self) -> Option<Arc<str>> {
+        None
     }
 
     async fn restart(&self, call: &Call) -> Sent {
@@ -198,6 +206,7 @@ impl World {
             disk: Ledger::default(),
             restarts: BTreeMap::new(),
             restarted_now: Vec::new(),
+            connector_first_now: Vec::new(),
             healed_at: BTreeMap::new(),
             breaches: Vec::new(),
         }
@@ -256,6 +265,7 @@ impl World {
         let (name, ids) = match call {
             Call::FailedOf { connector, expected } => (Arc::clone(connector), expected.clone()),
             Call::One { id, .. } => (Arc::clone(&id.connector), vec![id.clone()]),
+            Call::ConnectorFirst { connector, tasks } => (Arc::clone(connector), tasks.clone()),
         };
         let all = |outcome: Outcome| Sent::Done(ids.iter().map(|id| (id.clone(), outcome.clone())).collect());
         if self.unreachable || self.dice.one_in(40) {
@@ -263,7 +273,7 @@ impl World {
         }
         if self.rebalancing && self.dice.one_in(2) {
             self.reassign();
-            return Sent::Retry("rebalance".into());
+            return Sent::Retry(Outcome::NotNow("rebalance".into()));
         }
         if self.dice.one_in(50) {
             return all(Outcome::Refused("405".into()));
@@ -277,6 +287,10 @@ impl World {
         match call {
             Call::One { id, .. } => {
                 self.do_restart(id);
+                all(Outcome::Taken)
+            }
+            Call::ConnectorFirst { tasks, .. } => {
+                self.restart_connector_first(&name, tasks);
                 all(Outcome::Taken)
             }
             Call::FailedOf { .. } if !self.understands_745 => {
@@ -321,12 +335,27 @@ impl World {
         let Some(truth) = connector.instances.get_mut(&id.task) else { return };
         // What healed within the last second, nobody could have known.
         let just_healed = self.healed_at.get(id).is_some_and(|at| at.elapsed() <= Duration::from_secs(1));
-        if *truth != Truth::Failed && !just_healed {
+        // Restarted before, and three runs later still in transition: the charge is on the disk by now.
+        let record = self.disk.records.get(id);
+        let stuck = matches!(truth, Truth::Unassigned | Truth::Restarting { .. })
+            && record.is_some_and(|record| record.runs_unwell() >= 3 && record.attempts() >= 2);
+        if *truth != Truth::Failed && !just_healed && !stuck {
             self.breaches.push(format!("{id} was restarted while {truth:?}"));
         }
         *truth = Truth::Restarting { then_fails };
         *self.restarts.entry(id.clone()).or_default() += 1;
         self.restarted_now.push(id.clone());
+    }
+
+    /// The plain call for a connector that runs, which touches no task.
+    fn restart_connector_first(&mut self, name: &Arc<str>, tasks: &[InstanceId]) {
+        let Some(connector) = self.connectors.get_mut(&**name) else { return };
+        let Some(own) = connector.instances.get_mut(&None) else { return };
+        if *own != Truth::Running {
+            self.breaches.push(format!("{name} was restarted before its tasks while {own:?}"));
+        }
+        *own = Truth::Restarting { then_fails: self.dice.one_in(4) };
+        self.connector_first_now.extend(tasks.iter().cloned());
     }
 
     /// The contract, seen from outside, after a run that ended or died.
@@ -337,6 +366,13 @@ impl World {
                 && let Some(early) = too_early(was, policy, before.run + 1, started)
             {
                 self.breaches.push(format!("{id} was restarted {early} too early"));
+            }
+        }
+        for id in std::mem::take(&mut self.connector_first_now) {
+            let was = before.episode(&id);
+            let last = was.is_some_and(|was| policy.limit() == Some(was.attempts + 1));
+            if !last || was.is_some_and(|was| was.connector_restarted) {
+                self.breaches.push(format!("{id}: its connector was restarted before {was:?}"));
             }
         }
         // An episode that is no longer remembered is over.
@@ -463,7 +499,11 @@ async fn one_virtual_run(
 ) -> Option<RunReport> {
     let (_sender, mut interrupt) = tokio::sync::watch::channel(None);
     let deadline = Duration::from_secs(if short { 2 } else { 210 });
-    let options = RunOptions { rules: Rules { policy, filter }, deadline, parallel: 2 };
+    let options = RunOptions {
+        rules: Rules { policy, filter, no_tasks_ok: &Patterns::default() },
+        deadline,
+        parallel: 2,
+    };
     let cluster = Virtual(Arc::clone(world));
     let mut disk = Disk(Arc::clone(world));
     let run = one_run(&cluster, &mut disk, &options, clock, &mut interrupt);

@@ -312,9 +312,9 @@ async fn a_corrupt_state_is_set_aside_once_and_never_by_a_look(home: &impl Home)
 async fn a_newer_state_or_one_of_another_cluster_is_refused_and_left_untouched(home: &impl Home) {
     for (text, kind, says, remedy) in [
         (
-            "{\"version\":3,\"cluster\":\"c\",\"run\":1,\"instances\":[]}",
+            "{\"version\":4,\"cluster\":\"c\",\"run\":1,\"instances\":[]}",
             Kind::State,
-            "newer guardian (format 3)",
+            "newer guardian (format 4)",
             "another GUARDIAN_STATE",
         ),
         // The version may be all that an older guardian understands.

@@ -622,6 +622,11 @@ impl ConnectorSetup<'_> {
         self.change(|connector| connector.unassigned = true)
     }
 
+    /// This task is no more, but its status was left behind (KAFKA-9472): it is listed, and unknown when it is restarted.
+    pub fn left_behind(self, task: u32) -> Self {
+        self.change(|connector| connector.left_behind.extend([task]))
+    }
+
     fn change(self, change: impl FnOnce(&mut Connector)) -> Self {
         self.cluster.world(|world| change(world.connector(&self.name)));
         self

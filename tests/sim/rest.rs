@@ -287,7 +287,8 @@ fn restarted_task(world: &mut World, here: &Here, request: &Restart, id: u32) ->
     if connector.is_stopped() {
         return error(409, answers::NO_LEADER); // no worker has its tasks, so the retry gets the same
     }
-    let Some(task) = connector.tasks.get(&id) else {
+    let there = connector.tasks.get(&id).filter(|_| !connector.left_behind.contains(&id));
+    let Some(task) = there else {
         return error(404, &format!("Unknown task: {name}-{id}"));
     };
     let forwarded = match route(world, here, request, task.worker) {
@@ -370,15 +371,17 @@ fn garbled(name: &str) -> Option<Response> {
     (read_again != name).then(|| error(404, &format!("Unknown connector: {read_again}")))
 }
 
-/// Before KAFKA-13702 (3.4.0) every error that came back from a forwarded request became a 500.
+/// In 2.8.1, 2.8.2, 3.0.1, 3.0.2 and 3.1.0 to 3.3.2 every error that came back from a forwarded request became a 500
+/// (KAFKA-9747 brought it, KAFKA-13702 ended it).
 fn passed_on(here: &Here, forwarded: bool, response: Response) -> Response {
-    if !forwarded || here.profile > Profile::V3_3 || response.status < 400 {
+    let wraps = (Profile::V2_8..=Profile::V3_3).contains(&here.profile);
+    if !forwarded || !wraps || response.status < 400 {
         return response;
     }
     let Body::Bytes(body) = &response.body else { return response };
     let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let message = body["message"].as_str().unwrap_or_default();
-    error(500, &format!("IO Error trying to forward REST request: {message}"))
+    error(500, &format!("Error trying to forward REST request: {message}"))
 }
 
 fn streamed(

@@ -3,7 +3,7 @@
 //! It owns the delay until a status is visible, counted in listings, and the record of the restarts that an instance
 //! really got. It must not know HTTP codes, sockets or requests.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::answers::{quoted, trace};
 use super::{Huge, Profile};
@@ -202,6 +202,8 @@ pub struct Connector {
     pub no_secret: bool,
     pub no_plugin: bool,
     pub unassigned: bool,
+    /// Statuses of tasks that are no more (KAFKA-9472).
+    pub left_behind: BTreeSet<u32>,
 }
 
 impl Connector {
@@ -216,6 +218,7 @@ impl Connector {
             no_secret: false,
             no_plugin: false,
             unassigned: false,
+            left_behind: BTreeSet::new(),
         }
     }
 
@@ -365,7 +368,8 @@ impl World {
             let Some((connector, instance)) = connector.and_then(|it| Some((it, it.instance(*task)?))) else {
                 continue;
             };
-            if self.workers[instance.worker].up && !connector.unassigned {
+            let is_no_more = task.is_some_and(|id| connector.left_behind.contains(&id));
+            if self.workers[instance.worker].up && !connector.unassigned && !is_no_more {
                 self.restart(name, *task, Path::Full);
             }
         }
