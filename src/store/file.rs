@@ -89,8 +89,12 @@ impl FileStore {
         writer.get_ref().sync_all()?;
         fs::rename(temporary, &self.path)?;
         match File::open(folder_of(&self.path))?.sync_all() {
-            // Some network file systems cannot sync a folder, and say so like this.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            // Network and FUSE file systems that cannot sync a folder say so like this (EINVAL, EOPNOTSUPP, ENOSYS).
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+            {
+                Ok(())
+            }
             synced => synced,
         }
     }
