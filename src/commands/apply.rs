@@ -80,8 +80,16 @@ pub(super) struct Bounds {
     pub end: Instant,
 }
 
-/// Sends all batches, notes on the charges what became of them, and returns why it stopped early, if it did. A charge
-/// without an outcome was not sent.
+/// How the sending ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Applied {
+    /// Why it stopped early, if it did.
+    pub halt: Option<Halt>,
+    /// The call for several was sent, and only a connector's own instance was restarted.
+    pub one_by_one: bool,
+}
+
+/// Sends all batches and notes on the charges what became of them. A charge without an outcome was not sent.
 pub(super) async fn apply<C: Cluster>(
     cluster: &C,
     batches: Vec<Batch>,
@@ -89,7 +97,7 @@ pub(super) async fn apply<C: Cluster>(
     Bounds { parallel, read_at, mut end }: Bounds,
     clock: &Clock<'_>,
     interrupt: &Interrupt,
-) -> Option<Halt> {
+) -> Applied {
     let sending = Sending {
         cluster,
         charges: RefCell::new(charges),
@@ -131,7 +139,7 @@ pub(super) async fn apply<C: Cluster>(
         }
     }
     // What is still in flight stays noted as unknown.
-    sending.halted()
+    Applied { halt: sending.halted(), one_by_one: sending.old_worker.get() }
 }
 
 impl<C: Cluster> Sending<'_, C> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
-use super::apply::{Bounds, Halt, apply};
+use super::apply::{Applied, Bounds, Halt, apply};
 use super::{Clock, connect, exit, fail, publish, system_clock};
 use crate::cli::Command;
 use crate::config::Config;
@@ -26,6 +26,9 @@ use crate::report::news::news;
 use crate::report::{About, RunReport};
 use crate::signal::{Interrupt, interrupted};
 use crate::store::{self, Loaded, Store};
+
+const ONE_BY_ONE: &str = "Connect did not understand the restart of several: it restarted a connector's own instance \
+     instead (does a proxy drop the query?); from now on each is restarted by itself";
 
 /// What one run needs to know.
 #[derive(Clone, Copy, Debug)]
@@ -148,8 +151,13 @@ pub async fn one_run<C: Cluster, S: Store>(
             return Ok(report);
         }
         let bounds = Bounds { parallel: options.parallel, read_at, end };
-        let halt = apply(cluster, plan.batches(ledger), &mut charges, bounds, clock, interrupt).await;
+        let Applied { halt, one_by_one } =
+            apply(cluster, plan.batches(ledger), &mut charges, bounds, clock, interrupt).await;
         ledger.first_url = cluster.begin_next_with();
+        if one_by_one && !ledger.one_by_one {
+            ledger.one_by_one = true;
+            plan.warnings.push(ONE_BY_ONE.to_owned());
+        }
         remedy = charges.iter().find_map(|charge| Remedy::of(charge.outcome.as_ref()?));
         plan.record(ledger, charges, &halt.map_or("not sent", Halt::reason).into());
         report.failure = halt_failure(halt);

@@ -177,7 +177,7 @@ fn is_not_found(message: &str) -> bool {
 const ADVERTISED: &str = "the workers cannot reach each other: check rest.advertised.host.name, rest.advertised.port and rest.advertised.listener of each";
 const WORKER_TLS: &str =
     "the workers cannot talk TLS to each other: check listeners.https.ssl.* (or ssl.*) of each";
-const NO_UPSTREAM: &str = "the proxy reaches no worker: is one up?";
+const NO_UPSTREAM: &str = "the proxy passed it to no worker: is one up, or are these too many requests at once (GUARDIAN_PARALLEL)?";
 
 /// What a failure to talk to another worker says: whether that worker may have got the request. A worker that has just died
 /// refuses connections until its tasks are somebody else's, which passes; the others need a person.
@@ -211,10 +211,17 @@ fn broken_transport(why: &str, told: Arc<str>) -> Outcome {
     }
 }
 
-/// Whether a service mesh (Envoy) says that it could not connect to whom it stands for. Its "connection termination" came
-/// after the request was sent.
+/// Whether a proxy says in its 503 that it passed nothing on: a service mesh (Envoy, whose "connection termination" came
+/// after the request was sent), HAProxy, nginx (no endpoint, or its limit of requests).
 fn was_not_proxied(text: &str) -> bool {
-    ["no healthy upstream", "connection failure", "connection timeout"].iter().any(|it| text.contains(it))
+    let nginx = text.contains("503 Service Temporarily Unavailable") && text.contains("nginx");
+    let words = [
+        "no healthy upstream",
+        "connection failure",
+        "connection timeout",
+        "No server is available to handle this request",
+    ];
+    nginx || words.iter().any(|it| text.contains(it))
 }
 
 /// A JSON object that speaks of an error, whatever the status.

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_LENGTH};
+use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_LENGTH};
 use reqwest::{Client, Method, Response, StatusCode, Url};
 
 use crate::decide::calls::Call;
@@ -125,6 +125,8 @@ impl Connect {
         let address = format!("{}{path}", answers::display_url(url));
         let is_post = method == Method::POST;
         let mut request = self.http.request(method, address).header(ACCEPT, "application/json");
+        // A cached status would have what runs again restarted.
+        request = request.header(CACHE_CONTROL, "no-cache");
         if is_post {
             // Without it IIS, Azure's gateways and others answer 411 (RFC 9110, 15.5.12).
             request = request.header(CONTENT_LENGTH, "0");

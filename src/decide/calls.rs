@@ -133,7 +133,8 @@ fn calls(connector: &Arc<str>, due: &[&Line], ledger: &Ledger) -> Batch {
     let all_failed = due.iter().all(|line| line.state == Some(State::Failed));
     let remembered = ledger.records.of_connector(connector).len();
     let (last, others): (Vec<&Line>, Vec<&Line>) = due.iter().partition(|line| line.connector_first);
-    if due.len() > 1 && all_failed && remembered == due.len() && last.is_empty() {
+    let together = !ledger.one_by_one && last.is_empty() && all_failed;
+    if due.len() > 1 && together && remembered == due.len() {
         let expected = due.iter().map(|line| line.id.clone()).collect();
         return vec![Call::FailedOf { connector: Arc::clone(connector), expected }];
     }

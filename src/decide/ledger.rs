@@ -22,6 +22,9 @@ pub struct Ledger {
     pub records: ByInstance<Record>,
     /// The worker's URL that the next run asks first, because the one before it did not do what it was asked for.
     pub first_url: Option<Arc<str>>,
+    /// The call for several (KIP-745) is not understood, whatever Connect says of its version: a proxy drops the query. It
+    /// restarted a connector's own instance that was well.
+    pub one_by_one: bool,
 }
 
 /// The receipt of one attempt that was charged: what the record was before, and what became of the restart.

@@ -26,7 +26,12 @@ impl Ledger {
                 Pick::Theirs => theirs.cloned(),
             }
         });
-        Self { run: self.run.max(theirs.run), records: merged.collect(), first_url: self.first_url }
+        Self {
+            run: self.run.max(theirs.run),
+            records: merged.collect(),
+            first_url: self.first_url,
+            one_by_one: self.one_by_one,
+        }
     }
 }
 
@@ -71,7 +76,7 @@ mod tests {
             let episode = Episode { attempts, healthy, ..Episode::starting(1, Timestamp::default()) };
             Record { episode: Some(episode), ..Record::new(InstanceId::connector(&word[..1])) }
         });
-        Ledger { run, records: records.collect(), first_url: None }
+        Ledger { run, records: records.collect(), ..Ledger::default() }
     }
 
     #[test]

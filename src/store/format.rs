@@ -79,6 +79,9 @@ pub fn write(
     if let Some(url) = &ledger.first_url {
         write!(writer, "\"first_url\":{},", serde_json::to_string(&**url)?)?;
     }
+    if ledger.one_by_one {
+        writer.write_all(b"\"one_by_one\":true,")?;
+    }
     writer.write_all(b"\"instances\":[")?;
     for (number, record) in ledger.records.iter().enumerate() {
         writer.write_all(if number == 0 { b"\n" } else { b",\n" })?;
@@ -106,6 +109,8 @@ pub fn read<R: Read>(
         run: u64,
         claim: Option<LeaseLine<'static>>,
         first_url: Option<String>,
+        #[serde(default)]
+        one_by_one: bool,
         instances: Records,
     }
     let head: Head = serde_json::from_reader(io::BufReader::new(open()?))?;
@@ -123,7 +128,13 @@ pub fn read<R: Read>(
     let body: Body = serde_json::from_reader(io::BufReader::new(open()?))?;
     let lease =
         body.claim.map(|line| Lease { holder: line.holder.into_owned(), expires_at: line.expires_at.0 });
-    Ok((Ledger { run: body.run, records: body.instances.0, first_url: body.first_url.map(Arc::from) }, lease))
+    let ledger = Ledger {
+        run: body.run,
+        records: body.instances.0,
+        first_url: body.first_url.map(Arc::from),
+        one_by_one: body.one_by_one,
+    };
+    Ok((ledger, lease))
 }
 
 #[derive(Serialize, Deserialize)]
@@ -586,8 +597,14 @@ mod tests {
                 no_tasks: no_tasks.map(Box::new),
             },
         );
-        (any::<u64>(), prop::collection::vec(record, 0..5), text())
-            .prop_map(|(run, records, first_url)| Ledger { run, records: records.into(), first_url })
+        (any::<u64>(), prop::collection::vec(record, 0..5), text(), any::<bool>()).prop_map(
+            |(run, records, first_url, one_by_one)| Ledger {
+                run,
+                records: records.into(),
+                first_url,
+                one_by_one,
+            },
+        )
     }
 
     proptest! {

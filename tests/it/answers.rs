@@ -120,6 +120,19 @@ fn rows() -> Vec<Row> {
             mesh(503, "upstream connect error or disconnect/reset before headers. reset reason: connection failure"),
             "connection failure",
         ),
+        // HAProxy without a live server, ingress-nginx without an endpoint or at its limit of requests (ingress-nginx#2250).
+        not_reached(
+            Answer::text(503, "text/html", "<h1>503 Service Unavailable</h1>\nNo server is available to handle this request."),
+            "HTTP 503",
+        ),
+        not_reached(
+            Answer::text(
+                503,
+                "text/html",
+                "<head><title>503 Service Temporarily Unavailable</title></head><hr><center>nginx</center>",
+            ),
+            "HTTP 503",
+        ),
         // Refused.
         row(400, "failed", "cannot address this name").charged().error("restart"),
         refused(connect(400, "bad"), "HTTP 400: bad"),
@@ -363,18 +376,28 @@ fn after_a_204_to_the_call_for_all_tasks_are_restarted_one_by_one() {
 }
 
 #[test]
-fn an_old_worker_is_found_out_once_per_run() {
+fn a_worker_that_does_not_know_the_call_for_several_is_found_out_once() {
+    // An old worker that says it is new, or a proxy that drops the query (askdarcel-web#40).
     let connect = Connect::with(Profile::V2_8).version("3.9.0").start();
     for name in ["a", "b", "c"] {
         connect.connector(name).tasks(2);
         connect.fail_all_tasks(name, &Failure::healing_after(1));
     }
-    let guardian = Guardian::at(&connect.url()).env("GUARDIAN_PARALLEL", "1");
+    let guardian = Guardian::at(&connect.url()).env("GUARDIAN_PARALLEL", "1").env("EXPONENTIAL_RATIO", "1");
     let (document, code) = guardian.run_json();
     assert_eq!((document["summary"]["restarted"].as_u64(), code), (Some(6), 0));
     let first = TOGETHER.replace("orders", "a");
     assert_eq!(connect.restarts(), [first.as_str(), "a/0", "a/1", "b/0", "b/1", "c/0", "c/1"]);
     assert_eq!(connect.restarts_of_unfailed(), ["a was RUNNING"], "which nobody could know before");
+    let warning = document["warnings"][0].as_str().unwrap();
+    assert!(warning.contains("a proxy drop the query"), "{warning}");
+
+    connect.fail_all_tasks("b", &Failure::healing_after(1));
+    connect.take_restarts();
+    let (document, code) = guardian.run_json();
+    assert_eq!((connect.take_restarts(), code), (vec!["b/0".to_owned(), "b/1".to_owned()], 0));
+    assert_eq!(document["warnings"].as_array().unwrap().len(), 0, "said once: {document:#}");
+    assert_eq!(connect.restarts_of_unfailed(), ["a was RUNNING"]);
 }
 
 #[test]

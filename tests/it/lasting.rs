@@ -183,6 +183,8 @@ fn a_restart_has_a_content_length() {
     let requests = connect.requests();
     let post = requests.iter().find(|request| request.head.method == "POST").unwrap();
     assert_eq!(post.head.header("content-length"), Some("0"));
+    // nginx with a cache before Connect showed statuses of ten minutes ago (Clark#1863).
+    assert!(requests.iter().all(|request| request.head.header("cache-control") == Some("no-cache")));
 }
 
 // === A status that was left behind ===
