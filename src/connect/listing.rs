@@ -8,7 +8,7 @@ use super::body::{read_json, read_text};
 use super::wire::{self, Document, Known};
 use super::{Connect, LONGEST_BODY, address, answers, read_status};
 use crate::decide::listing::Listing;
-use crate::decide::text::sanitize;
+use crate::decide::text::show_name;
 use crate::exit::{Failure, Kind};
 
 /// What one connector's status was: `None` when it has none, an error when it could not be read.
@@ -97,7 +97,7 @@ impl Connect {
                 Ok(listing) => listings.extend(listing),
                 Err(why) => {
                     listings.push(Listing::not_understood(&name, &why));
-                    problem.get_or_insert_with(|| format!("{}: {why}", sanitize(&name)));
+                    problem.get_or_insert_with(|| format!("{}: {why}", show_name(&name)));
                 }
             }
         }

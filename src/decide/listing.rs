@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cause::Cause;
 use super::model::{Counts, InstanceId, State};
 use super::table::{ByInstance, OfInstance};
-use super::text::sanitize;
+use super::text::show_name;
 
 /// What the listing said of one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Listing {
         self.connectors.add(None);
         self.warnings.push(format!(
             "connector {}: its status cannot be understood ({problem}); it was left alone",
-            sanitize(name)
+            show_name(name)
         ));
         self.not_understood.insert(name.into());
     }

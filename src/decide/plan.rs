@@ -17,7 +17,7 @@ use super::policy::{Next, Policy};
 use super::record::{Episode, Record};
 use super::select::Filter;
 use super::table::{ByInstance, OfInstance};
-use super::text::name_some;
+use super::text::{name_some, show_name};
 use super::time::Timestamp;
 
 /// From this many runs in transition on, a person is warned.
@@ -247,7 +247,7 @@ impl Judge<'_> {
             .no_tasks
             .iter()
             .filter(|name| !self.just_recovered(name) && self.rules.filter.selects(name));
-        warnings.extend(warning("RUNNING without a single task", no_tasks));
+        warnings.extend(warning("RUNNING without a single task", no_tasks.map(|name| show_name(name))));
         warnings
     }
 }

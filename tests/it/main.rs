@@ -33,6 +33,7 @@ mod fuzzed;
 mod kubernetes;
 mod listing;
 mod memory;
+mod names;
 mod readme;
 mod run;
 mod secrets;
