@@ -77,6 +77,12 @@ pub(crate) fn fail(command: Option<Command>, output: Output, failure: Failure) -
 
 /// Prints the report on stdout.
 fn publish(report: &RunReport, output: Output, exit: Exit) -> Exit {
+    if output == Output::Json {
+        // The document is for a script: a person sees only the log.
+        for warning in report.plan.iter().flat_map(|plan| &plan.warnings) {
+            tracing::warn!("{warning}");
+        }
+    }
     print(exit, |stdout| match output {
         Output::Json => json::write(report, stdout),
         Output::Text => stdout.write_all(text::render(report, terminal_width()).as_bytes()),

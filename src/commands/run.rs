@@ -194,7 +194,7 @@ async fn read_and_plan(
         tracing::error!("{warning}");
     }
     let warnings = Vec::from_iter(warning);
-    match read(cluster, Known::of(&ledger), end, interrupt).await {
+    match read(cluster, Known::of(&ledger, rules.filter), end, interrupt).await {
         Ok(listing) => {
             let plan = plan(&mut ledger, listing, rules, now);
             let view = Some(View::Run(ledger.run));

@@ -31,7 +31,7 @@ async fn look(config: &Config) -> Result<RunReport, Failure> {
     let (started, started_at) = (Instant::now(), system_clock());
     let Loaded { mut ledger, warning } = store::peek(&config.state, &config.cluster).await?;
     let client: Connect = connect(config)?;
-    let (plan, view, failure) = match client.listing(&Known::of(&ledger)).await {
+    let (plan, view, failure) = match client.listing(&Known::of(&ledger, &config.filter)).await {
         Ok(listing) => {
             let mut plan = plan(&mut ledger, listing, config.rules(), started_at);
             plan.add_recovering(&ledger);

@@ -16,10 +16,10 @@ use anyhow::Result;
 use tracing::Level;
 
 use self::sources::{DURATION, Inputs, positive_duration};
-use crate::cli::{self, SETTINGS, Typed};
+use crate::cli::{self, SETTINGS, Setting, Typed};
 use crate::decide::plan::Rules;
 use crate::decide::policy::Policy;
-use crate::decide::select::Filter;
+use crate::decide::select::{Filter, Patterns};
 use crate::decide::text::sanitize;
 use crate::exit::{Failure, Kind};
 use crate::logging;
@@ -109,7 +109,7 @@ impl Config {
             cluster,
             connect: Connect::read(inputs, urls)?,
             policy: policy::read(inputs)?,
-            filter: Filter::new(&inputs.list(&cli::INCLUDE)?, &inputs.list(&cli::EXCLUDE)?),
+            filter: Filter::new(patterns(inputs, &cli::INCLUDE)?, patterns(inputs, &cli::EXCLUDE)?),
             run: Run::read(inputs)?,
             reporting: Reporting { output: output(inputs)?, log: log(inputs)? },
             warnings,
@@ -166,6 +166,11 @@ fn unknown_settings(environment: &Environment) -> Vec<String> {
     let ours = environment.keys().filter(|name| name.starts_with("GUARDIAN_"));
     let unknown = ours.filter(|name| !known(name) && !service_link(name));
     unknown.map(|name| format!("{} is no setting and is ignored (see --help)", sanitize(name))).collect()
+}
+
+fn patterns(inputs: &Inputs<'_>, setting: &Setting) -> Result<Patterns> {
+    let (name, listed) = inputs.list(setting)?;
+    Ok(Patterns::new(&name, &listed))
 }
 
 fn output(inputs: &Inputs<'_>) -> Result<Output> {

@@ -88,6 +88,8 @@ impl Connect {
     /// that is a status, ends the attempt with this worker.
     async fn one_by_one(&self, url: &Url, names: Vec<String>, known: &Known) -> Result<Listing, Failure> {
         let (mut listings, mut understood, mut problem) = (Vec::new(), false, None);
+        let mut unmatched = known.unmatched();
+        names.iter().for_each(|name| unmatched.note(name));
         let ask = async |name: String| Ok((self.one_status(url, &name, known).await?, name));
         let mut answers = stream::iter(names).map(ask).buffer_unordered(self.workers.parallel.max(1));
         while let Some(answer) = answers.next().await {
@@ -106,7 +108,11 @@ impl Connect {
                 let text = format_args!("no connector's status can be read ({first})");
                 Err(answers::not_connect(url, text))
             }
-            _ => Ok(Listing::join(listings)),
+            _ => {
+                let mut listing = Listing::join(listings);
+                listing.warn_of(unmatched);
+                Ok(listing)
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use crate::decide::plan::{Plan, Rules, plan};
 use crate::decide::policy::tests::doubling;
 use crate::decide::policy::{Pace, Policy};
 use crate::decide::row::View;
-use crate::decide::select::Filter;
+use crate::decide::select::{Filter, Patterns};
 use crate::decide::time::Timestamp;
 use crate::exit::{Failure, Kind};
 
@@ -196,7 +196,7 @@ fn everything() -> World {
 }
 
 fn with_filter(mut world: World) -> World {
-    world.filter = Filter::new(&[], &["excluded".to_owned()]);
+    world.filter = Filter::new(Patterns::default(), Patterns::new("--exclude", &["excluded".to_owned()]));
     world
 }
 

@@ -37,6 +37,7 @@ mod names;
 mod readme;
 mod run;
 mod secrets;
+mod settings;
 mod simulation;
 mod store;
 mod tidy;
