@@ -167,7 +167,7 @@ fn a_variable_that_is_no_setting_is_not_ignored_in_silence() {
     let names =
         ["GUARDIAN_DRYRUN", "GUARDIAN_SERVICE_HOST", "GUARDIAN_PORT_80_TCP", "GUARDIAN_QUIET", "HOME"];
     let warnings = config(&[], &names.map(|name| (name, "1"))).unwrap().warnings;
-    assert_eq!(warnings, ["GUARDIAN_DRYRUN is no setting and is ignored (see --help)"]);
+    assert_eq!(warnings, ["GUARDIAN_DRYRUN is no setting and is ignored (did you mean GUARDIAN_DRY_RUN?)"]);
 }
 
 #[test]
