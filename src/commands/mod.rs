@@ -130,7 +130,9 @@ fn connect(config: &Config) -> Result<Connect, Failure> {
         http,
         Workers {
             urls: config.connect.urls.clone(),
-            authorization: config.connect.authorization.clone(),
+            authorization: config.connect.credentials.authorization.clone(),
+            headers: config.connect.credentials.headers.clone(),
+            doubts: config.connect.credentials.doubts.clone(),
             timeout: config.connect.timeout,
             parallel: config.run.parallel,
         },

@@ -2,6 +2,7 @@
 //! file for each subject. Every refusal is one line that names the setting and says what it takes; none repeats a secret.
 
 mod connect;
+mod credentials;
 mod meant;
 mod policy;
 mod sources;
@@ -27,6 +28,7 @@ use crate::logging;
 use crate::store::Place;
 
 pub use self::connect::Connect;
+pub use self::credentials::Credentials;
 
 /// Everything that a command needs to know.
 #[derive(Debug)]

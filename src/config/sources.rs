@@ -165,10 +165,13 @@ pub(super) fn read_file(name: &str, path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A credential out of a file.
 pub(super) fn text_of(name: &str, bytes: Vec<u8>) -> Result<String> {
     // Without the error itself, which would show the bytes.
     let text =
         String::from_utf8(bytes).ok().with_context(|| format!("{name}: the file is not valid UTF-8"))?;
+    // Some editors begin every file with a byte-order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     ensure!(!text.is_empty(), "{name}: the file is empty");
-    Ok(text)
+    Ok(text.to_owned())
 }

@@ -56,7 +56,7 @@ impl Connect {
             status @ StatusCode::INTERNAL_SERVER_ERROR => {
                 let text = read_text(response).await;
                 if answers::connect_message(&text).is_none() {
-                    return Err(answers::bad_status(url, status, &text));
+                    return Err(self.bad_status(url, status, &text));
                 }
                 tracing::warn!(
                     "{} cannot list all statuses at once{}; asking for each connector by itself",
@@ -65,7 +65,7 @@ impl Connect {
                 );
                 self.names(url).await?
             }
-            status => return Err(answers::bad_status(url, status, &read_text(response).await)),
+            status => return Err(self.bad_status(url, status, &read_text(response).await)),
         };
         self.one_by_one(url, names, known).await
     }
@@ -74,7 +74,7 @@ impl Connect {
         let response = self.get(url, "/connectors").await?;
         if response.status() != StatusCode::OK {
             let status = response.status();
-            return Err(answers::bad_status(url, status, &read_text(response).await));
+            return Err(self.bad_status(url, status, &read_text(response).await));
         }
         let read = |body| wire::read_document(body, &Known::default());
         let document = read_json(response, LONGEST_BODY, read).await;
@@ -126,7 +126,7 @@ impl Connect {
                 Err(error) => Err(error.to_string()),
             },
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                return Err(answers::bad_status(url, status, &read_text(response).await));
+                return Err(self.bad_status(url, status, &read_text(response).await));
             }
             // No status record yet, or deleted meanwhile: the listing omits such a connector too.
             StatusCode::NOT_FOUND if answers::connect_message(&read_text(response).await).is_some() => {

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::ACCEPT;
+use reqwest::header::{ACCEPT, HeaderMap};
 use reqwest::{Client, Method, Response, StatusCode, Url};
 
 use crate::decide::calls::Call;
@@ -70,6 +70,10 @@ pub struct Workers {
     /// Without user or password; tried in turn.
     pub urls: Vec<Url>,
     pub authorization: Authorization,
+    /// More headers of every request, each value marked as sensitive.
+    pub headers: HeaderMap,
+    /// What is odd about these credentials, a part of a sentence each.
+    pub doubts: Vec<String>,
     /// The time for the whole answer of one worker when reading.
     pub timeout: Duration,
     /// Requests in flight when every connector is asked by itself.
@@ -112,9 +116,15 @@ impl Connect {
         sent.map_err(|error| answers::unreachable(url, &error))
     }
 
+    /// What the answer to a listing means that is no listing.
+    fn bad_status(&self, url: &Url, status: StatusCode, text: &str) -> Failure {
+        answers::bad_status(url, status, text, &self.workers.doubts)
+    }
+
     fn request(&self, method: Method, url: &Url, path: &str) -> reqwest::RequestBuilder {
         let address = format!("{}{path}", answers::display_url(url));
         let request = self.http.request(method, address).header(ACCEPT, "application/json");
+        let request = request.headers(self.workers.headers.clone());
         self.workers.authorization.authorize(request)
     }
 

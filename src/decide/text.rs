@@ -100,7 +100,7 @@ const ESCAPE: &str = "\\u{";
 
 /// Blanks that are none on a keyboard, and what has no width or moves what stands beside it (Unicode's
 /// `Default_Ignorable_Code_Point`, but for the variation selectors of emoji).
-fn is_unseen(c: char) -> bool {
+pub fn is_unseen(c: char) -> bool {
     moves_text(c)
         || c != ' ' && c.is_whitespace()
         || matches!(c,
