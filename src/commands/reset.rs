@@ -71,9 +71,8 @@ fn find<'a>(ledger: &Ledger, names: &'a [String]) -> (Vec<InstanceId>, Vec<&'a s
     let mut found = BTreeSet::new();
     let mut unknown = Vec::new();
     for name in names {
-        let named =
-            [read_name(name), name.into()].iter().map(|name| named(ledger, name)).find(|it| !it.is_empty());
-        match named {
+        let spellings = [read_name(name), name.into()];
+        match spellings.iter().map(|name| instances(ledger, name)).find(|ids| !ids.is_empty()) {
             Some(ids) => found.extend(ids),
             None => unknown.push(name.as_str()),
         }
@@ -82,7 +81,7 @@ fn find<'a>(ledger: &Ledger, names: &'a [String]) -> (Vec<InstanceId>, Vec<&'a s
 }
 
 /// A connector's name may hold a slash: a whole name comes before NAME/TASK.
-fn named(ledger: &Ledger, name: &str) -> Vec<InstanceId> {
+fn instances(ledger: &Ledger, name: &str) -> Vec<InstanceId> {
     let whole: Vec<InstanceId> =
         ledger.records.of_connector(name).iter().map(|record| record.id.clone()).collect();
     if !whole.is_empty() {

@@ -89,7 +89,9 @@ impl Connect {
     async fn one_by_one(&self, url: &Url, names: Vec<String>, known: &Known) -> Result<Listing, Failure> {
         let (mut listings, mut understood, mut problem) = (Vec::new(), false, None);
         let mut unmatched = known.unmatched();
-        names.iter().for_each(|name| unmatched.note(name));
+        for name in &names {
+            unmatched.note(name);
+        }
         let ask = async |name: String| Ok((self.one_status(url, &name, known).await?, name));
         let mut answers = stream::iter(names).map(ask).buffer_unordered(self.workers.parallel.max(1));
         while let Some(answer) = answers.next().await {

@@ -65,10 +65,9 @@ pub fn show_name(name: &str) -> Cow<'_, str> {
     if !name.char_indices().any(written_out) {
         return Cow::Borrowed(name);
     }
-    let shown = name.char_indices().map(|(at, c)| match written_out((at, c)) {
-        true => c.escape_unicode().to_string(),
-        false => c.to_string(),
-    });
+    let shown = name
+        .char_indices()
+        .map(|(at, c)| if written_out((at, c)) { c.escape_unicode().to_string() } else { c.to_string() });
     Cow::Owned(shown.collect())
 }
 
