@@ -141,6 +141,8 @@ settings! {
         "File that holds the password";
     TOKEN_FILE: CONNECT, CONFIGURED, Some("token-file"), &["KAFKA_CONNECT_TOKEN_FILE"], "FILE", Told(""), Set,
         "File that holds a bearer token, instead of user and password";
+    HEADERS_FILE: CONNECT, CONFIGURED, Some("headers-file"), &["KAFKA_CONNECT_HEADERS_FILE"], "FILE", Told(""), Set,
+        "File of headers that a gateway wants, Name: value a line; secret, sent to the workers only";
     CA_FILE: CONNECT, CONFIGURED, Some("ca-file"), &["KAFKA_CONNECT_CA_FILE"], "FILE", Told("the system's CAs"), Set,
         "PEM file of CAs to trust besides the system's";
     CERT_FILE: CONNECT, CONFIGURED, Some("cert-file"), &["KAFKA_CONNECT_CERT_FILE"], "FILE", Told(""), Set,

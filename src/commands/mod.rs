@@ -97,6 +97,12 @@ fn exit(report: &RunReport, config: &Config) -> Exit {
 
 /// Prints the report on stdout.
 fn publish(report: &RunReport, output: Output, exit: Exit) -> Exit {
+    if output == Output::Json {
+        // The document is for a script: a person sees only the log.
+        for warning in report.plan.iter().flat_map(|plan| &plan.warnings) {
+            tracing::warn!("{warning}");
+        }
+    }
     print(exit, |stdout| match output {
         Output::Json => json::write(report, stdout),
         Output::Text => stdout.write_all(text::render(report, terminal_width()).as_bytes()),
@@ -144,7 +150,9 @@ fn connect(config: &Config) -> Result<Connect, Failure> {
         http,
         Workers {
             urls: config.connect.urls.clone(),
-            authorization: config.connect.authorization.clone(),
+            authorization: config.connect.credentials.authorization.clone(),
+            headers: config.connect.credentials.headers.clone(),
+            doubts: config.connect.credentials.doubts.clone(),
             timeout: config.connect.timeout,
             parallel: config.run.parallel,
         },

@@ -11,7 +11,7 @@ use crate::cli::{Command, Typed};
 use crate::config::{Config, Output};
 use crate::decide::ledger::Ledger;
 use crate::decide::model::InstanceId;
-use crate::decide::text::name_some;
+use crate::decide::text::{name_some, read_name, show_name};
 use crate::decide::time::Timestamp;
 use crate::exit::{Exit, Failure, Kind};
 use crate::report::json;
@@ -66,26 +66,32 @@ async fn forget(
     Ok((forgotten, failure))
 }
 
-/// The remembered instances that are named, and the names that fit none. A
-/// connector's name may hold a slash: a whole name comes before NAME/TASK.
+/// The remembered instances that are named, as they are shown or as they are, and the names that fit none.
 fn find<'a>(ledger: &Ledger, names: &'a [String]) -> (Vec<InstanceId>, Vec<&'a str>) {
     let mut found = BTreeSet::new();
     let mut unknown = Vec::new();
     for name in names {
-        let whole = ledger.records.of_connector(name);
-        let task = name
-            .rsplit_once('/')
-            .and_then(|(connector, task)| Some(InstanceId::task(connector, task.parse().ok()?)))
-            .filter(|id| ledger.records.has(id));
-        if whole.is_empty() && task.is_none() {
-            unknown.push(name.as_str());
-        } else if whole.is_empty() {
-            found.extend(task);
-        } else {
-            found.extend(whole.iter().map(|record| record.id.clone()));
+        let spellings = [read_name(name), name.into()];
+        match spellings.iter().map(|name| instances(ledger, name)).find(|ids| !ids.is_empty()) {
+            Some(ids) => found.extend(ids),
+            None => unknown.push(name.as_str()),
         }
     }
     (found.into_iter().collect(), unknown)
+}
+
+/// A connector's name may hold a slash: a whole name comes before NAME/TASK.
+fn instances(ledger: &Ledger, name: &str) -> Vec<InstanceId> {
+    let whole: Vec<InstanceId> =
+        ledger.records.of_connector(name).iter().map(|record| record.id.clone()).collect();
+    if !whole.is_empty() {
+        return whole;
+    }
+    let task = name
+        .rsplit_once('/')
+        .and_then(|(connector, task)| Some(InstanceId::task(connector, task.parse().ok()?)))
+        .filter(|id| ledger.records.has(id));
+    task.into_iter().collect()
 }
 
 fn not_remembered(config: &Config, ledger: &Ledger, unknown: &[&str]) -> Failure {
@@ -95,6 +101,7 @@ fn not_remembered(config: &Config, ledger: &Ledger, unknown: &[&str]) -> Failure
     } else {
         format!("held {}", name_some(ledger.records.iter().map(|record| &record.id), NAMED))
     };
+    let unknown: Vec<String> = unknown.iter().map(|name| show_name(&read_name(name)).into_owned()).collect();
     let message = format!("not remembered: {}; the state {} {remembered}", unknown.join(", "), config.state);
     Failure::new(Kind::State, message)
 }

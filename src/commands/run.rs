@@ -209,7 +209,7 @@ async fn read_and_plan(
     }
     let warnings = Vec::from_iter(warning);
     cluster.begin_with(ledger.first_url.as_deref());
-    match read(cluster, Known::of(&ledger), end, interrupt).await {
+    match read(cluster, Known::of(&ledger, rules.filter), end, interrupt).await {
         Ok(listing) => {
             let plan = plan(&mut ledger, listing, rules, now);
             let view = Some(View::Run(ledger.run));

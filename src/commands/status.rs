@@ -31,7 +31,7 @@ async fn look(config: &Config) -> Result<RunReport, Failure> {
     let Loaded { mut ledger, warning } = store::peek(&config.state, &config.cluster).await?;
     let client: Connect = connect(config)?;
     client.begin_with(ledger.first_url.as_deref());
-    let (plan, view, failure) = match client.listing(&Known::of(&ledger)).await {
+    let (plan, view, failure) = match client.listing(&Known::of(&ledger, &config.filter)).await {
         Ok(listing) => {
             let mut plan = plan(&mut ledger, listing, config.rules(), started_at);
             plan.add_remembered(&ledger);

@@ -1,22 +1,22 @@
-//! How to reach Connect: its workers' URLs, the cluster's name that follows from them, credentials, certificates, proxy.
+//! How to reach Connect: its workers' URLs, the cluster's name that follows from them, certificates, proxy.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use reqwest::Url;
 
-use super::sources::{Inputs, Value, at_least, commas, read_file, text_of};
+use super::credentials::{self, Credentials};
+use super::sources::{Inputs, Value, at_least, commas};
 use crate::cli;
 use crate::decide::text::sanitize;
-use crate::http::{Authorization, Identity, Proxy, Secret, TrustedCas};
+use crate::http::{Identity, Proxy, TrustedCas};
 
 /// How to reach Connect.
 #[derive(Debug)]
 pub struct Connect {
     /// Its workers.
     pub urls: Vec<Url>,
-    pub authorization: Authorization,
+    pub credentials: Credentials,
     /// Which CAs are trusted besides the system's.
     pub trusted: Option<TrustedCas>,
     /// The client's certificate.
@@ -29,7 +29,7 @@ pub struct Connect {
 impl Connect {
     pub(super) fn read(inputs: &Inputs<'_>, urls: Vec<Url>) -> Result<Self> {
         Ok(Self {
-            authorization: authorization(inputs)?,
+            credentials: credentials::read(inputs)?,
             trusted: trusted(inputs)?,
             identity: identity(inputs)?,
             proxy: proxy(inputs)?,
@@ -152,83 +152,6 @@ fn proxy(inputs: &Inputs<'_>) -> Result<Proxy> {
                 "--proxy: no password on a command line, where everybody sees it; use GUARDIAN_PROXY"
             );
             Ok(Proxy::Url(text.to_owned()))
-        }
-    }
-}
-
-/// Credentials. Two ways given in the same place exclude each other; a flag beats the environment.
-fn authorization(inputs: &Inputs<'_>) -> Result<Authorization> {
-    let token = inputs.file(&cli::TOKEN_FILE)?;
-    let user = user(inputs)?;
-    let password = password(inputs, user.is_some() || token.is_none())?;
-    let basic_typed = user.as_ref().is_some_and(|(value, _)| value.typed);
-    if let Some((value, bytes)) = token {
-        match &user {
-            Some((user, _)) if value.typed == user.typed => {
-                bail!("{} and {} exclude each other", value.name, user.name);
-            }
-            _ if basic_typed && !value.typed => {}
-            _ => return bearer(&value, bytes),
-        }
-    }
-    match (user, password) {
-        (None, None) => Ok(Authorization::None),
-        (Some((value, _)), None) => {
-            bail!("{} needs a password: KAFKA_CONNECT_PASS or KAFKA_CONNECT_PASS_FILE", value.name)
-        }
-        (None, Some((name, _))) => bail!("{name} needs a user: KAFKA_CONNECT_USER"),
-        (Some((value, user)), Some(_)) if user.contains(':') => {
-            bail!("{}: a user of Basic authentication has no colon in it", value.name)
-        }
-        (Some((_, user)), Some((_, password))) => Ok(Authorization::Basic { user, password }),
-    }
-}
-
-fn bearer(value: &Value, bytes: Vec<u8>) -> Result<Authorization> {
-    let token = String::from_utf8(bytes)
-        .ok()
-        .filter(|text| !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic()));
-    let token = token.with_context(|| format!("{}: {} holds no bearer token", value.name, value.text))?;
-    Ok(Authorization::Bearer(Secret::from(token)))
-}
-
-fn user(inputs: &Inputs<'_>) -> Result<Option<(Value, String)>> {
-    match (inputs.get(&cli::USER)?, inputs.get(&cli::USER_FILE)?) {
-        (Some(plain), Some(file)) if plain.typed == file.typed => {
-            bail!("{} and {} exclude each other", plain.name, file.name)
-        }
-        (Some(plain), file) if plain.typed || file.is_none() => {
-            let value = plain.text.clone();
-            Ok(Some((plain, value)))
-        }
-        (_, Some(file)) => {
-            let text = text_of(&file.name, read_file(&file.name, Path::new(&file.text))?)?;
-            Ok(Some((file, text)))
-        }
-        (_, None) => Ok(None),
-    }
-}
-
-/// The password and the name of where it came from. The credential of systemd is read only when nothing else is set and
-/// `wanted`.
-fn password(inputs: &Inputs<'_>, wanted: bool) -> Result<Option<(String, Secret)>> {
-    match (inputs.get(&cli::PASSWORD)?, inputs.get(&cli::PASSWORD_FILE)?) {
-        (Some(plain), Some(file)) if !file.typed => {
-            bail!("{} and {} exclude each other", plain.name, file.name)
-        }
-        (_, Some(file)) => {
-            let text = text_of(&file.name, read_file(&file.name, Path::new(&file.text))?)?;
-            Ok(Some((file.name, Secret::from(text))))
-        }
-        (Some(plain), None) => Ok(Some((plain.name, Secret::from(plain.text)))),
-        (None, None) => {
-            let folder = inputs.variable("CREDENTIALS_DIRECTORY")?.filter(|_| wanted);
-            let path = folder
-                .map(|value| Path::new(&value.text).join("connect-password"))
-                .filter(|path| path.exists());
-            let Some(path) = path else { return Ok(None) };
-            let name = "CREDENTIALS_DIRECTORY/connect-password";
-            Ok(Some((name.to_owned(), Secret::from(text_of(name, read_file(name, &path)?)?))))
         }
     }
 }

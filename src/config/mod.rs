@@ -2,6 +2,8 @@
 //! file for each subject. Every refusal is one line that names the setting and says what it takes; none repeats a secret.
 
 mod connect;
+mod credentials;
+mod meant;
 mod policy;
 mod sources;
 mod state;
@@ -16,7 +18,7 @@ use anyhow::Result;
 use tracing::Level;
 
 use self::sources::{DURATION, Inputs, positive_duration};
-use crate::cli::{self, SETTINGS, Typed};
+use crate::cli::{self, Setting, Typed};
 use crate::decide::plan::Rules;
 use crate::decide::policy::Policy;
 use crate::decide::select::{Filter, Patterns};
@@ -26,6 +28,7 @@ use crate::logging;
 use crate::store::Place;
 
 pub use self::connect::Connect;
+pub use self::credentials::Credentials;
 
 /// Everything that a command needs to know.
 #[derive(Debug)]
@@ -113,8 +116,8 @@ impl Config {
             cluster,
             connect: Connect::read(inputs, urls)?,
             policy: policy::read(inputs)?,
-            filter: Filter::new(&inputs.list(&cli::INCLUDE)?, &inputs.list(&cli::EXCLUDE)?),
-            no_tasks_ok: Patterns::new(&inputs.list(&cli::NO_TASKS_OK)?),
+            filter: Filter::new(patterns(inputs, &cli::INCLUDE)?, patterns(inputs, &cli::EXCLUDE)?),
+            no_tasks_ok: patterns(inputs, &cli::NO_TASKS_OK)?,
             run: Run::read(inputs)?,
             reporting: Reporting { output: output(inputs)?, log: log(inputs)? },
             warnings,
@@ -168,14 +171,30 @@ impl Run {
     }
 }
 
-/// A misspelt `GUARDIAN_DRYRUN` must not go unnoticed.
+/// A misspelt `GUARDIAN_DRYRUN` or `MAX_RESTARTS` must not go unnoticed. Its value is not shown: it may be a password.
 fn unknown_settings(environment: &Environment) -> Vec<String> {
-    let known = |name: &str| SETTINGS.iter().any(|setting| setting.env.contains(&name));
-    // What Kubernetes injects for a Service called guardian.
-    let service_link = |name: &str| name.contains("_SERVICE_") || name.contains("_PORT");
-    let ours = environment.keys().filter(|name| name.starts_with("GUARDIAN_"));
-    let unknown = ours.filter(|name| !known(name) && !service_link(name));
-    unknown.map(|name| format!("{} is no setting and is ignored (see --help)", sanitize(name))).collect()
+    // What Kubernetes injects for Services called guardian or kafka-connect.
+    let service_link = |name: &str, value: &OsString| {
+        let of_a_port = ["tcp://", "udp://", "sctp://"];
+        let value = value.to_string_lossy();
+        name.contains("_SERVICE_")
+            || name.contains("_PORT_")
+            || of_a_port.iter().any(|scheme| value.starts_with(scheme))
+    };
+    let set = environment.iter().filter(|(name, value)| !value.is_empty() && !service_link(name, value));
+    let unknown = set.filter_map(|(name, value)| match meant::setting(name) {
+        Some(meant) if meant == name => None,
+        // Set for two programs that name it differently.
+        Some(meant) if environment.get(meant) == Some(value) => None,
+        Some(meant) => Some((name, format!("did you mean {meant}?"))),
+        None => name.starts_with(meant::OURS).then(|| (name, "see --help".to_owned())),
+    });
+    unknown.map(|(name, hint)| format!("{} is no setting and is ignored ({hint})", sanitize(name))).collect()
+}
+
+fn patterns(inputs: &Inputs<'_>, setting: &Setting) -> Result<Patterns> {
+    let (name, listed) = inputs.list(setting)?;
+    Ok(Patterns::new(&name, &listed))
 }
 
 fn output(inputs: &Inputs<'_>) -> Result<Output> {

@@ -101,18 +101,18 @@ impl Inputs<'_> {
         Ok(self.typed.has(setting) || self.parsed(setting, "0 or 1", zero_or_one)?)
     }
 
-    /// A list: the flag as often as it was typed, or the environment's commas.
-    pub(super) fn list(&self, setting: &Setting) -> Result<Vec<String>> {
+    /// A list and where it comes from: the flag as often as it was typed, or the environment's commas.
+    pub(super) fn list(&self, setting: &Setting) -> Result<(String, Vec<String>)> {
         let typed = self.typed.values(setting);
-        let flag = setting.flag.unwrap_or_default();
-        ensure!(!typed.iter().any(String::is_empty), "--{flag} is empty");
+        let name = format!("--{}", setting.flag.unwrap_or_default());
+        ensure!(!typed.iter().any(String::is_empty), "{name} is empty");
         if !typed.is_empty() {
-            return Ok(typed);
+            return Ok((name, typed));
         }
-        let Some(value) = self.get(setting)? else { return Ok(Vec::new()) };
+        let Some(value) = self.get(setting)? else { return Ok((name, Vec::new())) };
         let listed = commas(&value.text);
         ensure!(!listed.is_empty(), "{} is empty", value.name);
-        Ok(listed)
+        Ok((value.name, listed))
     }
 
     /// The contents of a file that a setting names; one newline at its end is not part of it.
@@ -165,10 +165,13 @@ pub(super) fn read_file(name: &str, path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A credential out of a file.
 pub(super) fn text_of(name: &str, bytes: Vec<u8>) -> Result<String> {
     // Without the error itself, which would show the bytes.
     let text =
         String::from_utf8(bytes).ok().with_context(|| format!("{name}: the file is not valid UTF-8"))?;
+    // Some editors begin every file with a byte-order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     ensure!(!text.is_empty(), "{name}: the file is empty");
-    Ok(text)
+    Ok(text.to_owned())
 }

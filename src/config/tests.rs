@@ -61,7 +61,9 @@ fn the_names_of_the_origin_keep_working() {
     )
     .unwrap();
     assert_eq!(config.connect.urls[0].as_str(), "https://connect.example:18083/");
-    assert!(matches!(&config.connect.authorization, Authorization::Basic { user, .. } if user == "u"));
+    assert!(
+        matches!(&config.connect.credentials.authorization, Authorization::Basic { user, .. } if user == "u")
+    );
     assert_eq!((config.policy.max_restart, config.policy.ratio, config.policy.backoff), (Some(3), 2, false));
     assert_eq!(config.reporting.log.level, Level::ERROR);
     assert!(!format!("{config:?}").contains("\"p\""), "{config:?}");
@@ -167,7 +169,7 @@ fn a_variable_that_is_no_setting_is_not_ignored_in_silence() {
     let names =
         ["GUARDIAN_DRYRUN", "GUARDIAN_SERVICE_HOST", "GUARDIAN_PORT_80_TCP", "GUARDIAN_QUIET", "HOME"];
     let warnings = config(&[], &names.map(|name| (name, "1"))).unwrap().warnings;
-    assert_eq!(warnings, ["GUARDIAN_DRYRUN is no setting and is ignored (see --help)"]);
+    assert_eq!(warnings, ["GUARDIAN_DRYRUN is no setting and is ignored (did you mean GUARDIAN_DRY_RUN?)"]);
 }
 
 #[test]
@@ -180,7 +182,12 @@ fn secrets_come_from_files_without_their_newline() {
     };
     let (user, password, token) =
         (file("u", "bob\n"), file("connect-password", "p w\n\n"), file("t", "abc\n"));
-    let basic = |environment: &[(&str, &str)]| match config(&[], environment).unwrap().connect.authorization {
+    let basic = |environment: &[(&str, &str)]| match config(&[], environment)
+        .unwrap()
+        .connect
+        .credentials
+        .authorization
+    {
         Authorization::Basic { user, password } => (user, password.expose().to_owned()),
         other => panic!("{other:?}"),
     };
@@ -198,9 +205,28 @@ fn secrets_come_from_files_without_their_newline() {
     ];
     assert!(config(&[], &both).unwrap_err().message().contains("exclude each other"));
     let typed = config(&["--token-file", &token], &both[1..]).unwrap();
-    assert!(matches!(typed.connect.authorization, Authorization::Bearer(token) if token.expose() == "abc"));
+    assert!(
+        matches!(typed.connect.credentials.authorization, Authorization::Bearer(token) if token.expose() == "abc")
+    );
     let typed = config(&["--user", "bob"], &[both[0], ("KAFKA_CONNECT_PASS", "p")]).unwrap();
-    assert!(matches!(typed.connect.authorization, Authorization::Basic { .. }));
+    assert!(matches!(typed.connect.credentials.authorization, Authorization::Basic { .. }));
+}
+
+#[test]
+fn no_secret_is_in_the_configuration_s_own_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("headers");
+    std::fs::write(&file, "X-Api-Key: hunter2\nCookie: 'hunter3'").unwrap();
+    let environment = [
+        ("KAFKA_CONNECT_HEADERS_FILE", file.to_str().unwrap()),
+        ("KAFKA_CONNECT_USER", "bob"),
+        ("KAFKA_CONNECT_PASS", "hunter4 "),
+        ("GUARDIAN_PROXY", "http://u:hunter5@proxy:1"),
+    ];
+    let config = config(&[], &environment).unwrap();
+    assert_eq!(config.connect.credentials.headers.len(), 2);
+    assert_eq!(config.connect.credentials.doubts.len(), 2);
+    assert!(!format!("{config:?}").contains("hunter"), "{config:?}");
 }
 
 #[test]

@@ -38,19 +38,15 @@ pub(super) fn not_connect(url: &Url, text: impl fmt::Display) -> Failure {
 }
 
 /// What the answer to a listing means that is no listing.
-pub(super) fn bad_status(url: &Url, status: StatusCode, text: &str) -> Failure {
+pub(super) fn bad_status(url: &Url, status: StatusCode, text: &str, doubts: &[String]) -> Failure {
     let code = status.as_u16();
     let said = message_suffix(text);
     let not_connect_at = |text: String, hint: &str| failure(Kind::NotConnect, url, text).hint(hint);
     match status {
-        StatusCode::UNAUTHORIZED => failure(
-            Kind::Unauthorized,
-            url,
-            format!("HTTP 401: not allowed without other credentials{said}"),
-        )
-        .hint(
-            "check KAFKA_CONNECT_USER and KAFKA_CONNECT_PASS (or their _FILE), or KAFKA_CONNECT_TOKEN_FILE",
-        ),
+        StatusCode::UNAUTHORIZED => {
+            failure(Kind::Unauthorized, url, format!("HTTP 401: not allowed without other credentials{said}"))
+                .hint(other_credentials(doubts))
+        }
         StatusCode::FORBIDDEN => failure(Kind::Unauthorized, url, format!("HTTP 403: forbidden{said}"))
             .hint("these credentials, or none, do not suffice for this: ask who runs Connect or its proxy"),
         StatusCode::NOT_FOUND => not_connect_at(
@@ -71,6 +67,14 @@ pub(super) fn bad_status(url: &Url, status: StatusCode, text: &str) -> Failure {
             )
         }
         _ => not_connect(url, format!("HTTP {code}{said}")),
+    }
+}
+
+fn other_credentials(doubts: &[String]) -> String {
+    const CHECK: &str = "check KAFKA_CONNECT_USER and KAFKA_CONNECT_PASS (or their _FILE), KAFKA_CONNECT_TOKEN_FILE or KAFKA_CONNECT_HEADERS_FILE";
+    match doubts {
+        [] => CHECK.to_owned(),
+        doubts => format!("{}, and is sent like that; if that is right, {CHECK}", doubts.join(", ")),
     }
 }
 

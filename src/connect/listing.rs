@@ -8,7 +8,7 @@ use super::body::{read_json, read_text};
 use super::wire::{self, Document, Known};
 use super::{Connect, LONGEST_BODY, address, answers, read_status};
 use crate::decide::listing::Listing;
-use crate::decide::text::sanitize;
+use crate::decide::text::show_name;
 use crate::exit::{Failure, Kind};
 
 /// What one connector's status was: `None` when it has none, an error when it could not be read.
@@ -56,7 +56,7 @@ impl Connect {
             status @ StatusCode::INTERNAL_SERVER_ERROR => {
                 let text = read_text(response).await;
                 if answers::connect_message(&text).is_none() {
-                    return Err(answers::bad_status(url, status, &text));
+                    return Err(self.bad_status(url, status, &text));
                 }
                 tracing::warn!(
                     "{} cannot list all statuses at once{}; asking for each connector by itself",
@@ -65,7 +65,7 @@ impl Connect {
                 );
                 self.names(url).await?
             }
-            status => return Err(answers::bad_status(url, status, &read_text(response).await)),
+            status => return Err(self.bad_status(url, status, &read_text(response).await)),
         };
         self.one_by_one(url, names, known).await
     }
@@ -74,7 +74,7 @@ impl Connect {
         let response = self.get(url, "/connectors").await?;
         if response.status() != StatusCode::OK {
             let status = response.status();
-            return Err(answers::bad_status(url, status, &read_text(response).await));
+            return Err(self.bad_status(url, status, &read_text(response).await));
         }
         let read = |body| wire::read_document(body, &Known::default());
         let document = read_json(response, LONGEST_BODY, read).await;
@@ -88,6 +88,10 @@ impl Connect {
     /// that is a status, ends the attempt with this worker.
     async fn one_by_one(&self, url: &Url, names: Vec<String>, known: &Known) -> Result<Listing, Failure> {
         let (mut listings, mut understood, mut problem) = (Vec::new(), false, None);
+        let mut unmatched = known.unmatched();
+        for name in &names {
+            unmatched.note(name);
+        }
         let ask = async |name: String| Ok((self.one_status(url, &name, known).await?, name));
         let mut answers = stream::iter(names).map(ask).buffer_unordered(self.workers.parallel.max(1));
         while let Some(answer) = answers.next().await {
@@ -97,7 +101,7 @@ impl Connect {
                 Ok(listing) => listings.extend(listing),
                 Err(why) => {
                     listings.push(Listing::not_understood(&name, &why));
-                    problem.get_or_insert_with(|| format!("{}: {why}", sanitize(&name)));
+                    problem.get_or_insert_with(|| format!("{}: {why}", show_name(&name)));
                 }
             }
         }
@@ -106,7 +110,11 @@ impl Connect {
                 let text = format_args!("no connector's status can be read ({first})");
                 Err(answers::not_connect(url, text))
             }
-            _ => Ok(Listing::join(listings)),
+            _ => {
+                let mut listing = Listing::join(listings);
+                listing.warn_of(unmatched);
+                Ok(listing)
+            }
         }
     }
 
@@ -120,7 +128,7 @@ impl Connect {
                 Err(error) => Err(error.to_string()),
             },
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                return Err(answers::bad_status(url, status, &read_text(response).await));
+                return Err(self.bad_status(url, status, &read_text(response).await));
             }
             // No status record yet, or deleted meanwhile: the listing omits such a connector too.
             StatusCode::NOT_FOUND if answers::connect_message(&read_text(response).await).is_some() => {

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_LENGTH};
+use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, HeaderMap};
 use reqwest::{Client, Method, Response, StatusCode, Url};
 
 use crate::decide::calls::Call;
@@ -77,6 +77,10 @@ pub struct Workers {
     /// Without user or password; tried in turn.
     pub urls: Vec<Url>,
     pub authorization: Authorization,
+    /// More headers of every request, each value marked as sensitive.
+    pub headers: HeaderMap,
+    /// What is odd about these credentials, a part of a sentence each.
+    pub doubts: Vec<String>,
     /// The time for the whole answer of one worker when reading.
     pub timeout: Duration,
     /// Requests in flight when every connector is asked by itself.
@@ -121,12 +125,17 @@ impl Connect {
         sent.map_err(|error| answers::unreachable(url, &error))
     }
 
+    /// What the answer to a listing means that is no listing.
+    fn bad_status(&self, url: &Url, status: StatusCode, text: &str) -> Failure {
+        answers::bad_status(url, status, text, &self.workers.doubts)
+    }
+
     fn request(&self, method: Method, url: &Url, path: &str) -> reqwest::RequestBuilder {
         let address = format!("{}{path}", answers::display_url(url));
         let is_post = method == Method::POST;
         let mut request = self.http.request(method, address).header(ACCEPT, "application/json");
         // A cached status would have what runs again restarted.
-        request = request.header(CACHE_CONTROL, "no-cache");
+        request = request.header(CACHE_CONTROL, "no-cache").headers(self.workers.headers.clone());
         if is_post {
             // Without it IIS, Azure's gateways and others answer 411 (RFC 9110, 15.5.12).
             request = request.header(CONTENT_LENGTH, "0");

@@ -16,9 +16,10 @@ use crate::decide::interner::Interner;
 use crate::decide::ledger::Ledger;
 use crate::decide::listing::{Listing, Sighting};
 use crate::decide::model::{Counts, InstanceId, State};
+use crate::decide::select::{Filter, Unmatched};
 use crate::decide::text::sanitize;
 
-/// What the ledger holds before a listing is read.
+/// What is known before a listing is read.
 #[derive(Clone, Debug, Default)]
 pub struct Known(Arc<KnownOf>);
 
@@ -28,14 +29,16 @@ struct KnownOf {
     connectors: BTreeSet<Arc<str>>,
     /// Need not be held twice.
     causes: HashSet<Arc<Cause>>,
+    /// Some connector should match each of its patterns.
+    filter: Filter,
 }
 
 impl Known {
-    /// What this ledger holds.
-    pub fn of(ledger: &Ledger) -> Self {
+    /// What this ledger holds, and the patterns of the settings.
+    pub fn of(ledger: &Ledger, filter: &Filter) -> Self {
         let connectors = ledger.records.iter().map(|record| Arc::clone(&record.id.connector)).collect();
         let causes = ledger.records.iter().filter_map(|record| record.episode.as_ref()?.cause.clone());
-        Self(Arc::new(KnownOf { connectors, causes: causes.collect() }))
+        Self(Arc::new(KnownOf { connectors, causes: causes.collect(), filter: filter.clone() }))
     }
 
     /// These connectors, and no texts.
@@ -47,6 +50,11 @@ impl Known {
     /// Whether every instance of this connector is kept.
     pub fn has(&self, connector: &str) -> bool {
         self.0.connectors.contains(connector)
+    }
+
+    /// The patterns, before any connector is known.
+    pub(super) fn unmatched(&self) -> Unmatched<'_> {
+        self.0.filter.unmatched()
     }
 }
 
@@ -67,11 +75,16 @@ pub enum Document {
 /// When the document is not JSON, or ends too soon.
 pub fn read_document(reader: impl Read, known: &Known) -> serde_json::Result<Document> {
     let mut collector = Collector::new(known);
-    let shape = read(reader, DocumentSeed(&mut collector))?;
+    let mut unmatched = known.unmatched();
+    let shape = read(reader, DocumentSeed(&mut collector, &mut unmatched))?;
     Ok(match shape {
         Shape::Names(names) => Document::Names(names),
         Shape::Map { entries: 1.., statuses: 0 } | Shape::Other => Document::Foreign,
-        Shape::Map { .. } => Document::Listing(Box::new(collector.finish())),
+        Shape::Map { .. } => {
+            let mut listing = collector.finish();
+            listing.warn_of(unmatched);
+            Document::Listing(Box::new(listing))
+        }
     })
 }
 
@@ -217,7 +230,7 @@ fn anything(f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 /// The document: name -> entry, or an array of names.
-struct DocumentSeed<'a, 'r>(&'a mut Collector<'r>);
+struct DocumentSeed<'a, 'r>(&'a mut Collector<'r>, &'a mut Unmatched<'r>);
 
 seed!(DocumentSeed<'_, '_> -> Shape);
 
@@ -229,6 +242,7 @@ impl<'de> Visitor<'de> for DocumentSeed<'_, '_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape, A::Error> {
         let (mut entries, mut statuses) = (0_u64, 0_u64);
         while let Some(name) = map.next_key::<String>()? {
+            self.1.note(&name);
             let keep = self.0.known.has(&name);
             let entry = map.next_value_seed(EntrySeed { keep, shared: &mut self.0.shared })?;
             entries = entries.saturating_add(1);

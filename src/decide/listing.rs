@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::cause::Cause;
 use super::model::{Counts, InstanceId, State};
+use super::select::Unmatched;
 use super::table::{ByInstance, OfInstance};
-use super::text::sanitize;
+use super::text::show_name;
 
 /// What the listing said of one instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ impl Listing {
         self.connectors.add(None);
         self.warnings.push(format!(
             "connector {}: its status cannot be understood ({problem}); it was left alone",
-            sanitize(name)
+            show_name(name)
         ));
         self.not_understood.insert(name.into());
     }
@@ -83,6 +84,13 @@ impl Listing {
         }
         all.sightings = sightings.into();
         all
+    }
+
+    /// Warns of the patterns that match none of its connectors: unless they may match some that it does not tell of.
+    pub fn warn_of(&mut self, unmatched: Unmatched<'_>) {
+        if self.connectors.total > 0 && self.not_understood.is_empty() {
+            self.warnings.extend(unmatched.warnings());
+        }
     }
 
     /// It tells of no connector, or of none that can be understood.

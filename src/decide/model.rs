@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::text::sanitize;
+use super::text::{sanitize, show_name};
 
 /// A connector's own instance (`task` is `None`) or one of its tasks: the unit
 /// that fails, is restarted and is remembered (the word is KIP-745's).
@@ -27,10 +27,10 @@ impl InstanceId {
     }
 }
 
-/// `orders` or `orders/3`, safe to print: a name comes from outside.
+/// `orders` or `orders/3`, as it is shown: a name comes from outside.
 impl fmt::Display for InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&sanitize(&self.connector))?;
+        f.write_str(&show_name(&self.connector))?;
         self.task.map_or(Ok(()), |task| write!(f, "/{task}"))
     }
 }
@@ -160,6 +160,6 @@ mod tests {
 
     #[test]
     fn an_instance_prints_without_control_characters() {
-        assert_eq!(InstanceId::task("a\u{1b}[31mb", 3).to_string(), "a[31mb/3");
+        assert_eq!(InstanceId::task("a\u{1b}[31mb", 3).to_string(), r"a\u{1b}[31mb/3");
     }
 }

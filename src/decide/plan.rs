@@ -17,7 +17,7 @@ use super::policy::{LONG_UNWELL, Next, Policy};
 use super::record::{Episode, Record};
 use super::select::{Filter, Patterns};
 use super::table::{ByInstance, OfInstance};
-use super::text::name_some;
+use super::text::{name_some, show_name};
 use super::time::Timestamp;
 
 /// Why a task's connector is restarted before it: some tasks get a valid configuration only so (KAFKA-17719).
@@ -329,7 +329,7 @@ impl Judge<'_> {
             .no_tasks
             .iter()
             .filter(|name| !self.just_recovered(name) && self.rules.filter.selects(name));
-        warnings.extend(warning("RUNNING without a single task", no_tasks));
+        warnings.extend(warning("RUNNING without a single task", no_tasks.map(|name| show_name(name))));
         warnings
     }
 }

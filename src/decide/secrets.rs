@@ -22,7 +22,7 @@ const SECRET_NAMES: [&str; 14] = [
     "signingkey",
 ];
 /// A setting is secret, too, when its name ends so.
-const SECRET_ENDS: [&str; 3] = ["pass", "authorization", "credentials"];
+const SECRET_ENDS: [&str; 4] = ["pass", "authorization", "credentials", "keystorekey"]; // ssl.keystore.key (KIP-651)
 /// The same, where nothing but `=` follows: these are words of prose as well.
 const SECRET_BEFORE_EQUALS: [&str; 3] = ["sig", "signature", "credential"];
 /// A name that ends so holds no secret, whatever else is in it: a class, a file

@@ -1,20 +1,44 @@
 //! Which connectors guardian may touch: `--include` and `--exclude`, wildcard
-//! patterns over connector names. Exclude wins.
+//! patterns over connector names. Exclude wins. And which of the patterns no
+//! connector matches: such a one is a mistake that nobody would see.
 
 use wildmatch::WildMatch;
 
-/// Patterns over connector names: `*` is any text, `?` one character, and case counts.
+use super::text::{name_some, show_name};
+
+/// What one setting holds: `*` is any text, `?` one character, and case counts.
 #[derive(Clone, Debug, Default)]
-pub struct Patterns(Vec<WildMatch>);
+pub struct Patterns {
+    /// `--exclude` or `GUARDIAN_EXCLUDE`, as it was given.
+    setting: String,
+    all: Vec<Pattern>,
+}
+
+#[derive(Clone, Debug)]
+struct Pattern {
+    text: String,
+    matcher: WildMatch,
+}
 
 impl Patterns {
-    pub fn new(patterns: &[String]) -> Self {
-        Self(patterns.iter().map(|pattern| WildMatch::new(pattern)).collect())
+    /// The patterns that this setting was given.
+    pub fn new(setting: &str, patterns: &[String]) -> Self {
+        let all = patterns.iter().map(|text| Pattern { text: text.clone(), matcher: WildMatch::new(text) });
+        Self { setting: setting.to_owned(), all: all.collect() }
+    }
+
+    fn missing(&self) -> impl Iterator<Item = Missing<'_>> {
+        self.all.iter().map(|pattern| Missing {
+            setting: &self.setting,
+            pattern,
+            but_for_case: WildMatch::new_case_insensitive(&pattern.text),
+            alike: None,
+        })
     }
 
     /// Whether one of them matches this connector.
     pub fn match_any(&self, connector: &str) -> bool {
-        self.0.iter().any(|pattern| pattern.matches(connector))
+        self.all.iter().any(|pattern| pattern.matcher.matches(connector))
     }
 }
 
@@ -27,13 +51,79 @@ pub struct Filter {
 
 impl Filter {
     /// A filter of these patterns; no include pattern includes everything.
-    pub fn new(include: &[String], exclude: &[String]) -> Self {
-        Self { include: Patterns::new(include), exclude: Patterns::new(exclude) }
+    pub fn new(include: Patterns, exclude: Patterns) -> Self {
+        Self { include, exclude }
     }
 
     /// Whether guardian may restart this connector.
     pub fn selects(&self, connector: &str) -> bool {
-        (self.include.0.is_empty() || self.include.match_any(connector)) && !self.exclude.match_any(connector)
+        (self.include.all.is_empty() || self.include.match_any(connector))
+            && !self.exclude.match_any(connector)
+    }
+
+    /// All its patterns, before any connector is known.
+    pub fn unmatched(&self) -> Unmatched<'_> {
+        Unmatched([&self.include, &self.exclude].into_iter().flat_map(Patterns::missing).collect())
+    }
+}
+
+/// The patterns that none of the connectors so far matches. It is told the names one by one, because nobody holds those
+/// of a whole cluster.
+#[derive(Debug)]
+pub struct Unmatched<'a>(Vec<Missing<'a>>);
+
+#[derive(Debug)]
+struct Missing<'a> {
+    setting: &'a str,
+    pattern: &'a Pattern,
+    but_for_case: WildMatch,
+    /// The first connector that it matches but for upper and lower case.
+    alike: Option<String>,
+}
+
+impl Unmatched<'_> {
+    /// There is a connector of this name.
+    pub fn note(&mut self, connector: &str) {
+        self.0.retain(|missing| !missing.pattern.matcher.matches(connector));
+        for missing in &mut self.0 {
+            if missing.alike.is_none() && missing.but_for_case.matches(connector) {
+                missing.alike = Some(connector.to_owned());
+            }
+        }
+    }
+
+    /// What a person should know of those that are left: a sentence for each setting and reason.
+    pub fn warnings(self) -> Vec<String> {
+        const NAMED: usize = 5;
+        let mut alike: Vec<(&str, String, Vec<String>)> = Vec::new();
+        for missing in &self.0 {
+            let (why, pattern) = (missing.why(), format!("\"{}\"", show_name(&missing.pattern.text)));
+            match alike.iter_mut().find(|(setting, other, _)| *setting == missing.setting && *other == why) {
+                Some((_, _, patterns)) => patterns.push(pattern),
+                None => alike.push((missing.setting, why, vec![pattern])),
+            }
+        }
+        let warning = |(setting, why, patterns): (&str, String, Vec<String>)| {
+            format!("{setting}: no connector matches {}{why}", name_some(patterns, NAMED))
+        };
+        alike.into_iter().map(warning).collect()
+    }
+}
+
+impl Missing<'_> {
+    /// What its author may have meant.
+    fn why(&self) -> String {
+        let text = &self.pattern.text;
+        let like_regex = text.contains(['^', '$', '\\', '|', '(', ')', '[', ']', '+']) || text.contains(".*");
+        if self.setting.starts_with("--") && text.contains(',') {
+            format!(" (commas separate only in the environment: give {} once for each)", self.setting)
+        } else if let Some(connector) = &self.alike {
+            format!(" (upper and lower case count: there is {})", show_name(connector))
+        } else if like_regex {
+            " (it takes the wildcards * and ?, not regular expressions)".to_owned()
+        } else {
+            String::new()
+        }
     }
 }
 
@@ -56,7 +146,10 @@ mod tests {
             (&["a b"], &[], "a b", true),
             (&["日*"], &[], "日本", true),
         ] {
-            let filter = Filter::new(&list(include), &list(exclude));
+            let filter = Filter::new(
+                Patterns::new("--include", &list(include)),
+                Patterns::new("--exclude", &list(exclude)),
+            );
             assert_eq!(filter.selects(name), selected, "{name} in {include:?} but {exclude:?}");
         }
     }

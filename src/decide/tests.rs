@@ -399,7 +399,7 @@ fn the_cap_of_a_run_takes_those_with_the_fewest_attempts() {
 #[test]
 fn excluded_is_shown_and_not_touched() {
     let mut world = World::new().with("a", "FAILED", &[]).with("b", "RUNNING", &["FAILED", "FAILED"]);
-    world.filter = Filter::new(&[], &["b".to_owned()]);
+    world.filter = Filter::new(Patterns::default(), Patterns::new("--exclude", &["b".to_owned()]));
     assert_snapshot!(world.run(), @r"
     a FAILED restarted 1 next 2 runs
     b/0 FAILED excluded 0 next -

@@ -13,7 +13,7 @@ use crate::decide::model::{Counts, InstanceId, State};
 use crate::decide::plan::Plan;
 use crate::decide::policy::Next;
 use crate::decide::row::Row;
-use crate::decide::text::sanitize;
+use crate::decide::text::show_name;
 use crate::decide::time::Timestamp;
 use crate::exit::Failure;
 
@@ -49,7 +49,7 @@ pub fn write_reset(
         error: Option<ErrorKey<'a>>,
     }
     let forgotten =
-        forgotten.iter().map(|id| Forgotten { connector: sanitize(&id.connector), task: id.task }).collect();
+        forgotten.iter().map(|id| Forgotten { connector: show_name(&id.connector), task: id.task }).collect();
     let error = failure.map(ErrorKey::from);
     finish(
         writer,
@@ -133,7 +133,7 @@ impl Serialize for Instance<'_> {
         let Row { line, attempts, limit, first_failed_at, first_cause, last_attempt_at, next, forgiven } =
             &self.0;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("connector", &sanitize(&line.id.connector))?;
+        map.serialize_entry("connector", &show_name(&line.id.connector))?;
         map.serialize_entry("task", &line.id.task)?;
         map.serialize_entry("state", &line.state.as_ref().map(State::as_str))?;
         map.serialize_entry("action", line.action.as_str())?;

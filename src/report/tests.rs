@@ -200,7 +200,7 @@ fn everything() -> World {
 }
 
 fn with_filter(mut world: World) -> World {
-    world.filter = Filter::new(&[], &["excluded".to_owned()]);
+    world.filter = Filter::new(Patterns::default(), Patterns::new("--exclude", &["excluded".to_owned()]));
     world
 }
 

@@ -15,7 +15,7 @@ use crate::decide::model::Counts;
 use crate::decide::plan::Plan;
 use crate::decide::policy::Next;
 use crate::decide::row::{Row, View};
-use crate::decide::text::sanitize;
+use crate::decide::text::{sanitize, show_name};
 use crate::decide::time::Timestamp;
 
 /// Two screenfuls; the JSON has all.
@@ -207,7 +207,7 @@ fn cells(row: &Row<'_>, now: Timestamp) -> [String; 7] {
         [shown(&line.error), shown(&line.reason), text(&line.cause), first].into_iter().flatten().collect();
     let why = why.join(BESIDE);
     [
-        sanitize(&line.id.connector).into_owned(),
+        show_name(&line.id.connector).into_owned(),
         line.id.task.map_or_else(String::new, |task| task.to_string()),
         line.state.as_ref().map_or("-", |state| state.as_str()).to_owned(),
         words(line.action).to_owned(),

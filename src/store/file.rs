@@ -167,8 +167,13 @@ pub(super) fn peek(path: &Path, cluster: &str) -> Result<Loaded, Failure> {
     })
 }
 
-/// What the file holds. No file is an empty ledger.
+/// What the file holds. No file is an empty ledger, and so is a file of no bytes: guardian never leaves one, but `touch`
+/// does, and an `install` or a mount that makes the file beforehand.
 fn read(path: &Path, cluster: &str) -> Result<Found, Failure> {
+    if fs::metadata(path).is_ok_and(|found| found.len() == 0) {
+        tracing::info!("the state {} is empty: nothing is remembered yet", path.display());
+        return Ok(Found::Ledger(Ledger::default(), None));
+    }
     match format::read(|| File::open(path), cluster) {
         Ok((ledger, lease)) => Ok(Found::Ledger(ledger, lease)),
         Err(Refusal::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {

@@ -211,6 +211,16 @@ def test_a_token_takes_the_place_of_the_password(render):
     assert pod(all_)["volumes"][0]["secret"]["items"] == [{"key": "jwt", "path": "token"}]
 
 
+def test_headers_for_a_gateway_are_a_file(render):
+    all_ = render("-f", CHART / "ci/headers.yaml")
+    files = {k: v for k, v in env(all_).items() if k.endswith("_FILE")}
+    assert files == {"KAFKA_CONNECT_HEADERS_FILE": "/etc/guardian/headers/headers"}
+    (volume,) = pod(all_)["volumes"]
+    assert volume["secret"] == {"secretName": "connect-gateway", "defaultMode": 0o444, "items": [{"key": "lines", "path": "headers"}]}
+    (mount,) = pod(all_)["containers"][0]["volumeMounts"]
+    assert mount == {"name": volume["name"], "mountPath": "/etc/guardian/headers", "readOnly": True}
+
+
 def test_a_volume_needs_no_api_server(render):
     all_ = render("-f", CHART / "ci/pvc.yaml")
     assert "Role" not in {kind for kind, _ in all_}

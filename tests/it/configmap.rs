@@ -620,6 +620,18 @@ fn the_token_is_never_printed() {
     }
 }
 
+/// The API server says so when it gets them.
+#[test]
+fn headers_for_a_gateway_are_for_connect_only() {
+    let (api, connect) = (FakeApi::start(), failing());
+    let guardian = pod(&api, &connect.url());
+    let file = guardian.folder().join("headers");
+    std::fs::write(&file, "X-Api-Key: hunter2").unwrap();
+    guardian.env("KAFKA_CONNECT_HEADERS_FILE", file.to_str().unwrap()).run().exits(0);
+    assert_eq!(api.requests(), ["GET", "PUT", "PUT"]);
+    assert!(connect.requests().iter().all(|request| request.head.header("x-api-key") == Some("hunter2")));
+}
+
 #[test]
 fn a_token_that_was_renewed_is_read_by_the_next_run_of_a_loop() {
     let (api, connect) = (FakeApi::start(), failing());

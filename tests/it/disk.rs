@@ -279,11 +279,30 @@ fn a_single_file_that_is_mounted_is_refused_with_the_remedy() {
     assert_eq!(scene.names(), ["state.json", "state.json.lock"]);
     scene.works();
 
-    // Docker mounts an empty file. It cannot be understood, and cannot be set aside either.
+    // Docker mounts an empty file, in which nothing is remembered yet. One that cannot be understood cannot be set aside.
+    for (text, says) in [("", "cannot be written"), ("[", "nor set aside")] {
+        let scene = Scene::new();
+        fs::write(scene.state(), text).expect("a file");
+        scene.is_refused(mounted(&scene), &[says, "mount the folder"]);
+        assert_eq!(scene.bytes(), Some(text.into()));
+    }
+}
+
+/// `touch` makes one, and so does what prepares a file for a user who may not create it.
+#[test]
+fn a_state_of_no_bytes_is_an_empty_one() {
     let scene = Scene::new();
     fs::write(scene.state(), "").expect("a file");
-    scene.is_refused(mounted(&scene), &["nor set aside", "mount the folder"]);
-    assert_eq!(scene.bytes(), Some(Vec::new()));
+    for command in [&["status"][..], &["run", "--once", "--dry-run"], &["reset", "--all"]] {
+        let (document, code) = scene.guardian.json(command);
+        assert_eq!((code, &document["error"]), (0, &Value::Null), "{command:?}: {document:#}");
+        assert_eq!(scene.bytes(), Some(Vec::new()), "{command:?}");
+    }
+    let ended = scene.guardian.with(&["status"]).exits(0);
+    assert!(ended.stderr.contains("INFO the state") && !ended.stderr.contains("ERROR"), "{ended:?}");
+    let document = scene.works();
+    assert_eq!((&document["warnings"], scene.attempts()), (&Value::Array(Vec::new()), 1));
+    assert_eq!(scene.names(), ["state.json", "state.json.lock"], "nothing was set aside");
 }
 
 // === Damaged ===

@@ -211,6 +211,10 @@ fn respond(world: &Mutex<World>, head: &Head) -> Reply {
     let fault = {
         let mut world = lock(world);
         world.requests.push(head.method.clone());
+        let meant = ["accept", "authorization", "content-length", "content-type", "host", "user-agent"];
+        for (name, _) in head.headers.iter().filter(|(name, _)| !meant.contains(&name.as_str())) {
+            world.mistakes.push(format!("a header that is not for it: {name}"));
+        }
         if head.header("authorization") != Some(&format!("Bearer {TOKEN}")) {
             return status(401, "Unauthorized");
         }

@@ -11,6 +11,7 @@ use crate::tls::Proxy;
 const PASSWORD: &str = "hunter2basic";
 const TOKEN: &str = "hunter3.bearer-token";
 const PROXY_PASSWORD: &str = "hunter4proxy";
+const GATEWAY_KEY: &str = "hunter6.gateway-key";
 /// `alice:hunter2basic` and `bob:hunter4proxy`, as they go over the wire.
 const ENCODED: [&str; 2] = ["YWxpY2U6aHVudGVyMmJhc2lj", "Ym9iOmh1bnRlcjRwcm94eQ"];
 /// What a connector's own trace may hold.
@@ -42,6 +43,9 @@ impl Safe {
         write("password", &format!("{PASSWORD}\n"));
         write("connect-password", PASSWORD);
         write("token", TOKEN);
+        write("headers", &format!("# the gateway's\nX-Api-Key: {GATEWAY_KEY}\n"));
+        write("broken-headers", &format!("X-Api-Key: {GATEWAY_KEY}\n{GATEWAY_KEY}"));
+        write("headers-of-ours", &format!("Host: {GATEWAY_KEY}\n"));
         write("broken-token", &format!("{TOKEN}\n{PASSWORD} x"));
         let key = std::fs::read_to_string(files.client_key).unwrap();
         let key_lines = key.lines().filter(|line| !line.starts_with("---")).map(str::to_owned).collect();
@@ -60,7 +64,8 @@ impl Safe {
             .env("EXPONENTIAL_RATIO", "1")
             .env("KAFKA_CONNECT_CA_FILE", &self.file("ca.pem"))
             .env("KAFKA_CONNECT_CERT_FILE", &self.file("client.pem"))
-            .env("KAFKA_CONNECT_KEY_FILE", &self.file("client.key"));
+            .env("KAFKA_CONNECT_KEY_FILE", &self.file("client.key"))
+            .env("KAFKA_CONNECT_HEADERS_FILE", &self.file("headers"));
         match credentials {
             Credentials::Variables => {
                 guardian.env("KAFKA_CONNECT_USER", "alice").env("KAFKA_CONNECT_PASS", PASSWORD)
@@ -77,7 +82,7 @@ impl Safe {
 
     /// Fails when one of the secrets is in the text.
     fn none_in(&self, text: &str, whose: &str) {
-        let needles = [PASSWORD, TOKEN, PROXY_PASSWORD, OF_A_CONNECTOR, ENCODED[0], ENCODED[1]];
+        let needles = [PASSWORD, TOKEN, GATEWAY_KEY, PROXY_PASSWORD, OF_A_CONNECTOR, ENCODED[0], ENCODED[1]];
         for needle in needles.into_iter().chain(self.key_lines.iter().map(String::as_str)) {
             assert!(!text.contains(needle), "{needle} in {whose}: {text}");
         }
@@ -123,7 +128,7 @@ impl Safe {
 fn echo() -> String {
     format!(
         "Authorization: Basic {}; Proxy-Authorization: Basic {}; Bearer {TOKEN}; http://bob:{PROXY_PASSWORD}@proxy; \
-         password={PASSWORD}",
+         X-Api-Key: {GATEWAY_KEY}; password={PASSWORD}",
         ENCODED[0], ENCODED[1]
     )
 }
@@ -193,7 +198,9 @@ fn no_credential_is_printed_logged_or_remembered_whatever_fails() {
                 _ => ENCODED[0],
             };
             let heads = proxy.heads().concat();
-            assert!(heads.contains(sent) && heads.contains(ENCODED[1]), "the secrets were in use: {heads}");
+            for sent in [sent, ENCODED[1], GATEWAY_KEY] {
+                assert!(heads.contains(sent), "the secrets were in use: {heads}");
+            }
         }
     });
 }
@@ -248,6 +255,10 @@ fn no_credential_is_in_the_errors_of_settings() {
             ("KAFKA_CONNECT_PASS", String::new()),
             ("KAFKA_CONNECT_TOKEN_FILE", safe.file("broken-token")),
         ],
+        vec![("KAFKA_CONNECT_HEADERS_FILE", safe.file("broken-headers"))],
+        vec![("KAFKA_CONNECT_HEADERS_FILE", safe.file("headers-of-ours"))],
+        vec![("KAFKA_CONNECT_HEADERS_FILE", safe.file("token"))],
+        vec![("KAFKA_CONNECT_HEADERS_FILE", safe.file("client.key"))],
         vec![("KAFKA_CONNECT_CA_FILE", safe.file("client.key"))],
         vec![("KAFKA_CONNECT_CERT_FILE", safe.file("client.key"))],
         vec![("KAFKA_CONNECT_KEY_FILE", safe.file("client.pem"))],

@@ -177,6 +177,10 @@ containers:
       - name: KAFKA_CONNECT_PASS_FILE
         value: /etc/guardian/credentials/password
       {{- end }}
+      {{- if $connect.headersSecret }}
+      - name: KAFKA_CONNECT_HEADERS_FILE
+        value: /etc/guardian/headers/headers
+      {{- end }}
       {{- if $connect.caSecret }}
       - name: KAFKA_CONNECT_CA_FILE
         value: /etc/guardian/ca/ca.crt
@@ -210,6 +214,10 @@ containers:
       {{- if $connect.tokenKey }}{{ $items = list (dict "key" $connect.tokenKey "path" "token") }}{{ end -}}
       {{- $mounts = append $mounts (dict "name" "credentials" "mountPath" "/etc/guardian/credentials" "readOnly" true) -}}
       {{- $volumes = append $volumes (dict "name" "credentials" "secret" (dict "secretName" $connect.existingSecret "defaultMode" 292 "items" $items)) -}}
+    {{- end -}}
+    {{- if $connect.headersSecret -}}
+      {{- $mounts = append $mounts (dict "name" "headers" "mountPath" "/etc/guardian/headers" "readOnly" true) -}}
+      {{- $volumes = append $volumes (dict "name" "headers" "secret" (dict "secretName" $connect.headersSecret "defaultMode" 292 "items" (list (dict "key" $connect.headersKey "path" "headers")))) -}}
     {{- end -}}
     {{- if $connect.caSecret -}}
       {{- $mounts = append $mounts (dict "name" "ca" "mountPath" "/etc/guardian/ca" "readOnly" true) -}}
