@@ -127,6 +127,8 @@ fn connect(config: &Config) -> Result<Connect, Failure> {
             authorization: config.connect.authorization.clone(),
             timeout: config.connect.timeout,
             parallel: config.run.parallel,
+            proxy: config.connect.proxy.clone(),
+            in_container: config.connect.in_container,
         },
     ))
 }
