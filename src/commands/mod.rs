@@ -155,6 +155,8 @@ fn connect(config: &Config) -> Result<Connect, Failure> {
             doubts: config.connect.credentials.doubts.clone(),
             timeout: config.connect.timeout,
             parallel: config.run.parallel,
+            proxy: config.connect.proxy.clone(),
+            in_container: config.connect.in_container,
         },
     ))
 }

@@ -1,10 +1,13 @@
 //! How to reach Connect: its workers' URLs, the cluster's name that follows from them, certificates, proxy.
 
+use std::net::Ipv6Addr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use reqwest::Url;
 
+use super::Environment;
 use super::credentials::{self, Credentials};
 use super::sources::{Inputs, Value, at_least, commas};
 use crate::cli;
@@ -24,6 +27,8 @@ pub struct Connect {
     pub proxy: Proxy,
     /// For the whole answer of one worker.
     pub timeout: Duration,
+    /// Whether this process runs in a container.
+    pub in_container: bool,
 }
 
 impl Connect {
@@ -34,9 +39,16 @@ impl Connect {
             identity: identity(inputs)?,
             proxy: proxy(inputs)?,
             timeout: inputs.duration(&cli::TIMEOUT)?,
+            in_container: in_container(inputs.environment, Path::new("/")),
             urls,
         })
     }
+}
+
+/// Docker and podman leave a file, Kubernetes a variable.
+pub(super) fn in_container(environment: &Environment, root: &Path) -> bool {
+    environment.contains_key("KUBERNETES_SERVICE_HOST")
+        || [".dockerenv", "run/.containerenv"].iter().any(|file| root.join(file).exists())
 }
 
 /// `KAFKA_CONNECT_URL`, or the URL that host, port and protocol make. A typed flag of either kind beats the environment's
@@ -54,6 +66,7 @@ pub(super) fn urls(inputs: &Inputs<'_>, warnings: &mut Vec<String>) -> Result<Ve
 fn listed_urls(value: &Value) -> Result<Vec<Url>> {
     const TAKES: &str = "worker URLs such as http://connect:8083, separated by commas";
     let urls = commas(&value.text).into_iter().map(|text| {
+        without_zone(value, &text)?;
         let url = Url::parse(&text).ok();
         let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some());
         let url = url.ok_or_else(|| value.refuse(TAKES))?;
@@ -70,6 +83,20 @@ fn listed_urls(value: &Value) -> Result<Vec<Url>> {
     });
     let urls = urls.collect::<Result<Vec<Url>>>()?;
     if urls.is_empty() { Err(value.refuse(TAKES)) } else { Ok(urls) }
+}
+
+/// No URL holds the zone of a link-local address (RFC 6874 is obsolete, and the URL Standard knows none).
+fn without_zone(value: &Value, text: &str) -> Result<()> {
+    let zone = text.split_once('%').is_some_and(|(before, _)| {
+        let address = before.rsplit('[').next().unwrap_or_default();
+        address.parse::<Ipv6Addr>().is_ok()
+    });
+    ensure!(
+        !zone,
+        "{}: an IPv6 address cannot have a zone (%...) here: use the worker's name, or an address without a zone that is not link-local (fe80:...)",
+        value.name
+    );
+    Ok(())
 }
 
 fn built_url([host, port, protocol]: &[Value; 3], warnings: &mut Vec<String>) -> Result<Url> {
@@ -91,6 +118,7 @@ fn built_url([host, port, protocol]: &[Value; 3], warnings: &mut Vec<String>) ->
         parse_port(port)?
     };
     let text = host.text.trim();
+    without_zone(host, text)?;
     let bracketed =
         if text.contains(':') && !text.starts_with('[') { format!("[{text}]") } else { text.to_owned() };
     let url = Url::parse(&format!("{scheme}://{bracketed}:{number}")).ok();
@@ -143,6 +171,7 @@ fn proxy(inputs: &Inputs<'_>) -> Result<Proxy> {
         "none" => Ok(Proxy::None),
         "env" => Ok(Proxy::Environment),
         text => {
+            without_zone(&value, text)?;
             let url = Url::parse(text)
                 .ok()
                 .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());

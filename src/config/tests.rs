@@ -6,7 +6,8 @@ use std::time::Duration;
 use reqwest::Url;
 use tracing::Level;
 
-use super::Config;
+use super::connect::in_container;
+use super::{Config, Environment};
 use crate::cli::{self, Parsed};
 use crate::decide::policy::Pace;
 use crate::exit::{Failure, Kind};
@@ -87,6 +88,20 @@ fn a_port_of_a_service_link_is_ignored_with_a_warning() {
 }
 
 #[test]
+fn a_container_is_known_by_a_file_or_a_variable() {
+    let root = tempfile::tempdir().unwrap();
+    let environment = |name: &str| Environment::from([(name.to_owned(), OsString::from("10.96.0.1"))]);
+    assert!(!in_container(&environment("HOME"), root.path()));
+    assert!(in_container(&environment("KUBERNETES_SERVICE_HOST"), root.path()));
+    std::fs::create_dir(root.path().join("run")).unwrap();
+    for file in [".dockerenv", "run/.containerenv"] {
+        std::fs::write(root.path().join(file), "").unwrap();
+        assert!(in_container(&environment("HOME"), root.path()), "{file}");
+        std::fs::remove_file(root.path().join(file)).unwrap();
+    }
+}
+
+#[test]
 fn once_overrules_every() {
     assert!(config(&["--every", "5m"], &[]).unwrap().run.every.is_some());
     assert!(config(&["--every", "5m", "--once"], &[("GUARDIAN_EVERY", "1m")]).unwrap().run.every.is_none());
@@ -119,6 +134,17 @@ fn what_cannot_be_used_is_refused_by_name() {
             &[("KAFKA_CONNECT_HOST", "u:secret@x")],
             "KAFKA_CONNECT_HOST takes a host name or address, without scheme, port or path",
         ),
+        (
+            &[],
+            &[("KAFKA_CONNECT_HOST", "fe80::1%eth0")],
+            "KAFKA_CONNECT_HOST: an IPv6 address cannot have a zone (%...) here: use",
+        ),
+        (
+            &[],
+            &[("KAFKA_CONNECT_URL", "http://a:1,http://[fe80::1%25eth0]:8083")],
+            "KAFKA_CONNECT_URL: an IPv6 address cannot have a zone",
+        ),
+        (&["--proxy", "http://[fe80::1%eth0]:3128"], &[], "--proxy: an IPv6 address cannot have a zone"),
         (&[], &[("KAFKA_CONNECT_PORT", "0")], "KAFKA_CONNECT_PORT takes a port number from 1 to 65535"),
         (&[], &[("KAFKA_CONNECT_USER", "u")], "KAFKA_CONNECT_USER needs a password"),
         (&[], &[("KAFKA_CONNECT_PASS", "p")], "KAFKA_CONNECT_PASS needs a user"),

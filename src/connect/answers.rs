@@ -3,6 +3,7 @@
 //! sending is `mod`'s business.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,31 @@ use super::body::BodyError;
 use crate::decide::outcome::Outcome;
 use crate::decide::text::one_line;
 use crate::exit::{Failure, Kind};
+use crate::http::{Reason, Remedy};
 
-pub(super) fn unreachable(url: &Url, error: &reqwest::Error) -> Failure {
-    failure(Kind::Unreachable, url, super::explain(error))
-        .hint("check KAFKA_CONNECT_URL (or _HOST, _PORT, _PROTO) and that the worker runs")
+/// No answer, and what may be done about it where the reason does not say it already.
+pub(super) fn unreachable(url: &Url, reason: &Reason, in_container: bool) -> Failure {
+    let failure = failure(Kind::Unreachable, url, super::with_setting(reason));
+    match reason.remedy {
+        Some(Remedy::CheckAddress) if in_container && is_localhost(url) => failure.hint(
+            "in a container localhost is the container or pod itself: KAFKA_CONNECT_URL must name the worker's host",
+        ),
+        Some(Remedy::CheckAddress) => {
+            failure.hint("check KAFKA_CONNECT_URL (or _HOST, _PORT, _PROTO) and that the worker runs")
+        }
+        Some(Remedy::LetThrough) => failure.hint(
+            "does a firewall or a NetworkPolicy drop it? Strimzi's lets only its operator and the Connect pods in: add one that lets in guardian's pod",
+        ),
+        Some(Remedy::SeeWhoListens) => failure
+            .hint("something listens there: a worker that is starting or stopping, or a proxy without one"),
+        _ => failure,
+    }
+}
+
+fn is_localhost(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost"
+        || host.parse().is_ok_and(|address: IpAddr| address.is_loopback() || address.is_unspecified())
 }
 
 pub(super) fn timed_out(url: &Url, timeout: Duration) -> Failure {
@@ -29,6 +51,8 @@ pub(super) fn bad_body(url: &Url, error: &BodyError) -> Failure {
     match error {
         BodyError::Cut(_) => failure(Kind::Unreachable, url, error),
         BodyError::TooLong(_) | BodyError::NotJson { .. } => not_connect(url, error),
+        BodyError::Encoded(_) => failure(Kind::NotConnect, url, error)
+            .hint("whatever stands between guardian and the worker must not compress its answers"),
     }
 }
 
@@ -53,9 +77,13 @@ pub(super) fn bad_status(url: &Url, status: StatusCode, text: &str, doubts: &[St
             if is_page(text) { "HTTP 404 as a web page" } else { "HTTP 404" }.to_owned(),
             "a worker that is still starting answers so; otherwise check the port and path",
         ),
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => not_connect_at(
+            format!("HTTP {code}: the proxy wants a user and a password, or others than it got"),
+            "they go into the URL of GUARDIAN_PROXY",
+        ),
         _ if status.is_redirection() => not_connect_at(
-            format!("HTTP {code}: redirects are not followed"),
-            "set KAFKA_CONNECT_URL to where it redirects, if that is Connect",
+            format!("HTTP {code}{said}"),
+            "redirects are not followed: set KAFKA_CONNECT_URL to where it leads, if that is Connect and no login page",
         ),
         _ if connect_message(text).is_some() => {
             not_connect_at(format!("HTTP {code}{said}"), "Connect itself says so: its log may say more")
@@ -279,6 +307,19 @@ mod tests {
 
     fn json(message: &str) -> String {
         format!(r#"{{"error_code":1,"message":"{message}"}}"#)
+    }
+
+    #[test]
+    fn localhost_is_doubted_only_in_a_container() {
+        let refused = Reason { what: "refused".to_owned(), remedy: Some(Remedy::CheckAddress) };
+        let hint = |url: &str, in_container: bool| {
+            let url = Url::parse(url).unwrap();
+            unreachable(&url, &refused, in_container).hint.unwrap()
+        };
+        assert!(hint("http://localhost:8083", true).starts_with("in a container"));
+        for (url, in_container) in [("http://localhost:8083", false), ("http://connect:8083", true)] {
+            assert!(hint(url, in_container).starts_with("check KAFKA_CONNECT_URL"), "{url}");
+        }
     }
 
     #[test]

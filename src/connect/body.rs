@@ -6,10 +6,12 @@ use std::fmt;
 use std::io::{self, Read};
 
 use reqwest::Response;
+use reqwest::header::{CONTENT_ENCODING, LOCATION};
 use tokio::sync::mpsc;
 
 use crate::decide::secrets::mask_secrets;
 use crate::decide::text::{cut, sanitize};
+use crate::http;
 
 /// Error texts are short; what comes after this is not read.
 const LONGEST_TEXT: usize = 64 * 1024;
@@ -26,6 +28,8 @@ pub(super) enum BodyError {
     TooLong(u64),
     /// It is not the JSON that was expected; the body's beginning.
     NotJson { error: serde_json::Error, beginning: String },
+    /// It is compressed, though `identity` was asked for: as what.
+    Encoded(String),
 }
 
 impl fmt::Display for BodyError {
@@ -42,6 +46,9 @@ impl fmt::Display for BodyError {
                 f.write_str("the answer is empty")
             }
             Self::NotJson { error, .. } => write!(f, "the answer is not JSON ({error})"),
+            Self::Encoded(encoding) => {
+                write!(f, "the answer is compressed ({encoding}), which guardian asks not to do")
+            }
         }
     }
 }
@@ -52,6 +59,9 @@ pub(super) async fn read_json<T: Send + 'static>(
     limit: u64,
     parse: impl FnOnce(Body) -> serde_json::Result<T> + Send + 'static,
 ) -> Result<T, BodyError> {
+    if let Some(encoded) = encoded(&response) {
+        return Err(encoded);
+    }
     let (sender, receiver) = mpsc::channel(IN_FLIGHT);
     let parser = tokio::task::spawn_blocking(move || parse(Body::new(receiver)));
     let mut beginning = Vec::new();
@@ -72,7 +82,7 @@ pub(super) async fn read_json<T: Send + 'static>(
                 }
             }
             Ok(None) => break Ok(()),
-            Err(error) => break Err(BodyError::Cut(super::explain(&error))),
+            Err(error) => break Err(BodyError::Cut(super::with_setting(&http::explain(&error)))),
         }
     };
     if fed.is_err() {
@@ -91,8 +101,30 @@ pub(super) async fn read_json<T: Send + 'static>(
     }
 }
 
-/// The first part of the body as text; a body that breaks off gives what came.
+fn encoded(response: &Response) -> Option<BodyError> {
+    let encoding = response.headers().get(CONTENT_ENCODING)?.to_str().ok()?;
+    let unchanged = encoding.is_empty() || encoding.eq_ignore_ascii_case("identity");
+    (!unchanged).then(|| BodyError::Encoded(cut(encoding, 20)))
+}
+
+/// Where a redirect leads, as far as it may be shown: path, query and user may hold a secret.
+fn leads_to(response: &Response) -> Option<String> {
+    let from = response.url();
+    let location = response.headers().get(LOCATION).filter(|_| response.status().is_redirection())?;
+    let to = location.to_str().ok().and_then(|text| from.join(text).ok()).map(|url| url.origin());
+    Some(match to {
+        Some(to) if to == from.origin() => "redirects to another path of the same server".to_owned(),
+        Some(to) if to.is_tuple() => format!("redirects to {}", to.ascii_serialization()),
+        _ => "redirects to no address".to_owned(),
+    })
+}
+
+/// The first part of the body as text; a body that breaks off gives what came. Of a redirect, and of a body that cannot be
+/// read, what its head says.
 pub(super) async fn read_text(mut response: Response) -> String {
+    if let Some(text) = leads_to(&response).or_else(|| Some(encoded(&response)?.to_string())) {
+        return text;
+    }
     let mut text = Vec::new();
     while text.len() < LONGEST_TEXT
         && let Ok(Some(chunk)) = response.chunk().await

@@ -1,8 +1,11 @@
 //! The listing: from the first worker that gives one, and connector by connector where a worker cannot list all at once.
 //! What its bytes mean is read in `wire`, what an answer means that is no listing in `answers`.
 
+use std::time::Duration;
+
 use futures_util::stream::{self, StreamExt};
 use reqwest::{Method, StatusCode, Url};
+use tokio::time::{Instant, sleep};
 
 use super::body::{read_json, read_text};
 use super::wire::{self, Document, Known};
@@ -11,15 +14,41 @@ use crate::decide::listing::Listing;
 use crate::decide::text::show_name;
 use crate::exit::{Failure, Kind};
 
+/// After a look at all workers that gave no listing, the waits before the next ones: a sidecar, a name server or a rolling
+/// worker may need some seconds.
+const AGAIN_AFTER: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(5)];
+/// No look begins later than this after the first one.
+const LAST_LOOK: Duration = Duration::from_secs(10);
+
 /// What one connector's status was: `None` when it has none, an error when it could not be read.
 type Status = Result<Option<Listing>, String>;
 
 impl Connect {
     pub(super) async fn first_listing(&self, known: &Known) -> Result<Listing, Failure> {
-        let mut failures = Vec::new();
+        let began = Instant::now();
+        let mut waits = AGAIN_AFTER.into_iter();
+        loop {
+            let failure = match self.look(known).await {
+                Err(failure) if failure.kind != Kind::Unauthorized => failure,
+                done => return done,
+            };
+            let wait = waits.next().filter(|wait| began.elapsed().saturating_add(*wait) <= LAST_LOOK);
+            let Some(wait) = wait else { return Err(failure) };
+            tracing::info!("{}; asking again in {}", failure.message(), humantime::format_duration(wait));
+            sleep(wait).await;
+        }
+    }
+
+    /// Asks one worker after the other until one lists connectors. `{}` counts only when no other lists any: a worker that
+    /// starts, or a stray one, says so too.
+    async fn look(&self, known: &Known) -> Result<Listing, Failure> {
+        let (mut failures, mut empty) = (Vec::new(), None);
         for (index, url) in self.in_turn(self.first.get()) {
             self.current.set(index);
             match self.within_timeout(url, self.listing_from(url, known)).await {
+                Ok(listing) if listing.connectors.total == 0 => {
+                    empty.get_or_insert((index, listing));
+                }
                 Ok(listing) => return Ok(listing),
                 Err(failure) if failure.kind == Kind::Unauthorized => return Err(failure),
                 Err(failure) => {
@@ -28,8 +57,12 @@ impl Connect {
                 }
             }
         }
-        self.current.set(self.first.get());
-        Err(answers::no_listing(failures))
+        let (index, listing) = empty.ok_or_else(|| {
+            self.current.set(self.first.get());
+            answers::no_listing(failures)
+        })?;
+        self.current.set(index);
+        Ok(listing)
     }
 
     async fn listing_from(&self, url: &Url, known: &Known) -> Result<Listing, Failure> {
@@ -121,7 +154,7 @@ impl Connect {
     async fn one_status(&self, url: &Url, name: &str, known: &Known) -> Result<Status, Failure> {
         let Ok(path) = address(name) else { return Ok(Err("a URL cannot hold this name".to_owned())) };
         let request = self.request(Method::GET, url, &format!("{path}/status")).timeout(self.workers.timeout);
-        let response = request.send().await.map_err(|error| answers::unreachable(url, &error))?;
+        let response = request.send().await.map_err(|error| self.unreachable(url, &error))?;
         Ok(match response.status() {
             StatusCode::OK => match read_status(response, name, known.clone()).await {
                 Ok(listing) => Ok(Some(listing)),

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CACHE_CONTROL, CONTENT_LENGTH, HeaderMap};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, HeaderMap};
 use reqwest::{Client, Method, Response, StatusCode, Url};
 
 use crate::decide::calls::Call;
@@ -18,7 +18,7 @@ use crate::decide::listing::Listing;
 use crate::decide::model::{InstanceId, State};
 use crate::decide::outcome::Outcome;
 use crate::exit::Failure;
-use crate::http::{self, Authorization, Reason, Remedy};
+use crate::http::{self, Authorization, Proxy, Reason, Remedy};
 
 use body::{BodyError, read_json, read_text};
 pub use wire::Known;
@@ -85,6 +85,10 @@ pub struct Workers {
     pub timeout: Duration,
     /// Requests in flight when every connector is asked by itself.
     pub parallel: usize,
+    /// The one that the client was made with.
+    pub proxy: Proxy,
+    /// This process runs in a container, where `localhost` is seldom what is meant.
+    pub in_container: bool,
 }
 
 /// A client for one Kafka Connect cluster.
@@ -120,9 +124,22 @@ impl Connect {
         }
     }
 
+    /// Why a request to a worker failed, and which setting may help.
+    fn explain(&self, error: &reqwest::Error) -> String {
+        with_setting(&http::explain_through(&self.workers.proxy, error))
+    }
+
+    fn unreachable(&self, url: &Url, error: &reqwest::Error) -> Failure {
+        answers::unreachable(
+            url,
+            &http::explain_through(&self.workers.proxy, error),
+            self.workers.in_container,
+        )
+    }
+
     async fn get(&self, url: &Url, path: &str) -> Result<Response, Failure> {
         let sent = self.request(Method::GET, url, path).send().await;
-        sent.map_err(|error| answers::unreachable(url, &error))
+        sent.map_err(|error| self.unreachable(url, &error))
     }
 
     /// What the answer to a listing means that is no listing.
@@ -133,9 +150,14 @@ impl Connect {
     fn request(&self, method: Method, url: &Url, path: &str) -> reqwest::RequestBuilder {
         let address = format!("{}{path}", answers::display_url(url));
         let is_post = method == Method::POST;
-        let mut request = self.http.request(method, address).header(ACCEPT, "application/json");
-        // A cached status would have what runs again restarted.
-        request = request.header(CACHE_CONTROL, "no-cache").headers(self.workers.headers.clone());
+        let mut request = self.http.request(method, address).headers(self.workers.headers.clone());
+        // Nothing here can decompress, and a proxy may take silence for consent. A cached status would have what runs again
+        // restarted.
+        for (name, value) in
+            [(ACCEPT, "application/json"), (ACCEPT_ENCODING, "identity"), (CACHE_CONTROL, "no-cache")]
+        {
+            request = request.header(name, value);
+        }
         if is_post {
             // Without it IIS, Azure's gateways and others answer 411 (RFC 9110, 15.5.12).
             request = request.header(CONTENT_LENGTH, "0");
@@ -170,13 +192,13 @@ impl Connect {
                     return Ok((index, response));
                 }
                 Err(error) if error.is_connect() || error.is_builder() => {
-                    last = format!("{}: {}", answers::display_url(url), explain(&error));
+                    last = format!("{}: {}", answers::display_url(url), self.explain(&error));
                     tracing::debug!("{last}");
                 }
                 Err(error) => {
                     self.current.set(index);
                     self.leave(index);
-                    return Err(Lost::Unanswered(explain(&error)));
+                    return Err(Lost::Unanswered(self.explain(&error)));
                 }
             }
         }
@@ -317,15 +339,12 @@ impl Cluster for Connect {
     }
 }
 
-/// Why a request to Connect failed, and which setting may help.
-fn explain(error: &reqwest::Error) -> String {
-    with_setting(&http::explain(error))
-}
-
 /// The reason, and which setting may help.
 pub fn with_setting(reason: &Reason) -> String {
     let setting = match reason.remedy {
-        None => return reason.what.clone(),
+        None | Some(Remedy::CheckAddress | Remedy::LetThrough | Remedy::SeeWhoListens) => {
+            return reason.what.clone();
+        }
         Some(Remedy::UseHttps) => {
             "is this port https? then KAFKA_CONNECT_PROTO=https, or https in KAFKA_CONNECT_URL"
         }
@@ -333,6 +352,8 @@ pub fn with_setting(reason: &Reason) -> String {
         Some(Remedy::TrustCa) => "KAFKA_CONNECT_CA_FILE adds one",
         Some(Remedy::ShowCertificate) => "KAFKA_CONNECT_CERT_FILE and KAFKA_CONNECT_KEY_FILE",
         Some(Remedy::ShowOtherCertificate) => "that of KAFKA_CONNECT_CERT_FILE",
+        Some(Remedy::CheckProxy) => "GUARDIAN_PROXY",
+        Some(Remedy::ShowProxyCredentials) => "they go into the URL of GUARDIAN_PROXY",
     };
     format!("{} ({setting})", reason.what)
 }

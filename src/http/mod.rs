@@ -164,6 +164,16 @@ pub enum Remedy {
     ShowCertificate,
     /// Show another client certificate than the present one.
     ShowOtherCertificate,
+    /// Name another host or port, or start what should listen there.
+    CheckAddress,
+    /// Open a firewall.
+    LetThrough,
+    /// Find out who accepted the connection and then ended it.
+    SeeWhoListens,
+    /// Use another proxy, or mend this one.
+    CheckProxy,
+    /// Show the proxy a user and a password, or others.
+    ShowProxyCredentials,
 }
 
 impl fmt::Display for Reason {
@@ -172,23 +182,68 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Why this request failed.
+/// Why this request failed that was sent straight to the server.
 pub fn explain(error: &reqwest::Error) -> Reason {
     if let Some(reason) = tls::explain(error) {
         return reason;
     }
     let host = error.url().and_then(|url| url.host_str()).unwrap_or("host");
     let text = causes(error);
-    if error.is_dns() {
-        Reason { what: format!("the name {host} cannot be resolved"), remedy: None }
+    let (what, remedy) = if error.is_dns() {
+        (format!("the name {host} cannot be resolved"), Some(Remedy::CheckAddress))
+    } else if error.is_timeout() && error.is_connect() {
+        ("timed out while connecting".to_owned(), Some(Remedy::LetThrough))
     } else if error.is_timeout() {
-        let doing = if error.is_connect() { "connecting" } else { "waiting for the answer" };
-        Reason { what: format!("timed out while {doing}"), remedy: None }
+        ("timed out while waiting for the answer".to_owned(), None)
     } else if text.contains("invalid HTTP version") || text.contains("invalid HTTP status-line") {
-        Reason { what: "the answer is not HTTP".to_owned(), remedy: Some(Remedy::UseHttps) }
+        ("the answer is not HTTP".to_owned(), Some(Remedy::UseHttps))
+    } else if text.contains("tls handshake eof") {
+        let what = "TLS: the server ended the connection within the handshake".to_owned();
+        (what, Some(Remedy::SeeWhoListens))
+    } else if text.starts_with("tcp ") {
+        (text, Some(Remedy::CheckAddress))
     } else {
-        Reason { what: text, remedy: None }
+        (text, Some(Remedy::SeeWhoListens))
+    };
+    Reason { what, remedy }
+}
+
+/// Why this request failed that was sent through the proxy, if there is one: a fault of the proxy is called the proxy's.
+pub fn explain_through(proxy: &Proxy, error: &reqwest::Error) -> Reason {
+    let reason = explain(error);
+    let text = causes(error);
+    // The types of these errors are private to hyper-util: only their texts tell them apart.
+    if let Some(refusal) = text.strip_prefix("tunnel error: ") {
+        let (what, remedy) = if refusal.starts_with("proxy authorization required") {
+            ("the proxy wants a user and a password, or others than it got", Remedy::ShowProxyCredentials)
+        } else if refusal.starts_with("unsuccessful") {
+            ("the proxy refused to connect to the worker", Remedy::CheckProxy)
+        } else if refusal.starts_with(NO_PROXY) {
+            return unreachable_proxy(error, &reason);
+        } else {
+            ("the proxy ended the connection", Remedy::CheckProxy)
+        };
+        return Reason { what: what.to_owned(), remedy: Some(remedy) };
     }
+    // Through a tunnel only time can run out for the proxy and the server alike.
+    let perhaps =
+        error.is_connect() && (error.is_timeout() || error.url().is_some_and(|url| url.scheme() == "http"));
+    match proxy {
+        Proxy::Url(_) if perhaps => unreachable_proxy(error, &reason),
+        Proxy::Environment if perhaps => Reason {
+            what: format!("{}, or a proxy of the environment cannot be reached", reason.what),
+            remedy: Some(Remedy::CheckProxy),
+        },
+        _ => reason,
+    }
+}
+
+const NO_PROXY: &str = "failed to create underlying connection: ";
+
+fn unreachable_proxy(error: &reqwest::Error, reason: &Reason) -> Reason {
+    let why = reason.what.rsplit_once(NO_PROXY).map_or(reason.what.as_str(), |(_, why)| why);
+    let why = if error.is_dns() { "its name cannot be resolved" } else { why };
+    Reason { what: format!("the proxy cannot be reached: {why}"), remedy: Some(Remedy::CheckProxy) }
 }
 
 /// The innermost causes of an error; the outer ones only repeat the URL.

@@ -4,11 +4,15 @@
 //! a freshly started container, which is all that a one-shot ever is.
 
 use std::error::Error;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use anyhow::{anyhow, bail};
+use anyhow::{anyhow, ensure};
 use reqwest::{Certificate, ClientBuilder};
-use rustls::{AlertDescription, CertificateError};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{AlertDescription, CertificateError, PeerIncompatible, RootCertStore};
 
 use super::{Reason, Remedy, Settings};
 
@@ -32,10 +36,13 @@ impl TrustedCas {
     /// # Errors
     /// In words, when it holds none or a broken one.
     pub fn from_pem(pem: &[u8]) -> anyhow::Result<Self> {
-        match Certificate::from_pem_bundle(pem) {
-            Ok(certificates) if !certificates.is_empty() => Ok(Self(certificates)),
-            _ => bail!("holds no PEM certificate"),
+        let certificates = Certificate::from_pem_bundle(pem).unwrap_or_default();
+        ensure!(!certificates.is_empty(), "holds no PEM certificate");
+        for certificate in CertificateDer::pem_slice_iter(pem).flatten() {
+            let added = RootCertStore::empty().add(certificate);
+            ensure!(added.is_ok(), "holds a broken certificate");
         }
+        Ok(Self(certificates))
     }
 }
 
@@ -43,18 +50,42 @@ impl Identity {
     /// A certificate (with its chain) and its private key, both PEM.
     ///
     /// # Errors
-    /// In words, when one of them is missing or encrypted.
+    /// In words, when one of them is missing, encrypted or of no use, or they do not belong together.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> anyhow::Result<Self> {
         let both = [certificate, b"\n", key].concat();
-        reqwest::Identity::from_pem(&both)
-            .map(Self)
-            .map_err(|_| anyhow!("a PEM certificate and an unencrypted PEM private key are needed"))
+        let encrypted = [&b"BEGIN ENCRYPTED PRIVATE KEY"[..], b"4,ENCRYPTED"];
+        ensure!(
+            !encrypted.iter().any(|mark| both.windows(mark.len()).any(|part| part == *mark)),
+            "the private key is encrypted, and guardian cannot ask for its passphrase: openssl pkey -in KEY -out NEW writes it without one"
+        );
+        let identity = reqwest::Identity::from_pem(&both)
+            .map_err(|_| anyhow!("a PEM certificate and an unencrypted PEM private key are needed"))?;
+        // As the identity has taken them: all certificates, and the last key.
+        let chain = CertificateDer::pem_slice_iter(&both).flatten().collect();
+        if let Some(key) = PrivateKeyDer::pem_slice_iter(&both).flatten().last() {
+            CertifiedKey::from_der(chain, key, &ring::default_provider())
+                .map_err(|error| anyhow!(about_identity(&error)))?;
+        }
+        Ok(Self(identity))
+    }
+}
+
+fn about_identity(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InconsistentKeys(_) => {
+            "the certificate and the private key do not belong together".to_owned()
+        }
+        rustls::Error::InvalidCertificate(certificate) => {
+            format!("the certificate {}", about_certificate(certificate))
+        }
+        _ => "the private key cannot be used: it must be RSA of at least 2048 bits, ECDSA P-256 or P-384, or Ed25519"
+            .to_owned(),
     }
 }
 
 /// Chooses ring for this process. A second call changes nothing.
 pub(super) fn install_provider() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = ring::default_provider().install_default();
 }
 
 /// Sets up what the client trusts and who it is.
@@ -93,6 +124,8 @@ fn within<'a>(mut cause: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error>
     cause.downcast_ref()
 }
 
+const TOO_OLD: &str = "TLS: the server speaks only an old TLS version: it must speak TLS 1.2 or 1.3";
+
 fn in_words(error: &rustls::Error) -> Reason {
     use rustls::Error as Tls;
     let (what, remedy) = match error {
@@ -100,43 +133,120 @@ fn in_words(error: &rustls::Error) -> Reason {
             "TLS: the server's certificate is signed by a CA that is not trusted here".to_owned(),
             Some(Remedy::TrustCa),
         ),
-        Tls::InvalidCertificate(certificate) => (about_certificate(certificate), None),
-        Tls::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::BadCertificate) => (
-            "TLS: the server wants a client certificate that it trusts".to_owned(),
-            Some(Remedy::ShowCertificate),
+        Tls::InvalidCertificate(CertificateError::BadSignature) => (
+            "TLS: a signature of the server does not hold: its CA is not the one of that name that is trusted here, or a key is RSA of less than 2048 bits".to_owned(),
+            Some(Remedy::TrustCa),
         ),
-        Tls::AlertReceived(AlertDescription::UnknownCA | AlertDescription::CertificateUnknown) => (
-            "TLS: the server does not trust the client certificate".to_owned(),
-            Some(Remedy::ShowOtherCertificate),
+        Tls::InvalidCertificate(certificate) => {
+            (format!("TLS: the server's certificate {}", about_certificate(certificate)), None)
+        }
+        Tls::AlertReceived(alert) => about_alert(*alert),
+        Tls::PeerIncompatible(
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+        ) => (TOO_OLD.to_owned(), None),
+        Tls::PeerIncompatible(_) => (
+            "TLS: the server has no cipher in common with guardian: it needs one with ECDHE and AES-GCM or ChaCha20".to_owned(),
+            None,
         ),
-        Tls::AlertReceived(alert) => (format!("TLS: the server refused with the alert {alert:?}"), None),
         Tls::InvalidMessage(_) => {
             ("the server does not speak TLS on this port".to_owned(), Some(Remedy::UseHttp))
         }
-        other => (format!("TLS: {other}"), None),
+        _ => ("TLS: the server does not keep to the protocol".to_owned(), None),
     };
     Reason { what, remedy }
 }
 
+/// What is wrong with a certificate and what mends it: the words after "the certificate".
 fn about_certificate(error: &CertificateError) -> String {
-    let ago = |seconds: u64| humantime::format_duration(std::time::Duration::from_secs(seconds)).to_string();
-    match error {
+    let ago = |seconds: u64| humantime::format_duration(Duration::from_secs(seconds)).to_string();
+    let text = match error {
+        CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            "has no subjectAltName, and its common name does not count: issue it anew with the host name of the URL as subjectAltName"
+        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "TLS: the server's certificate is for another host name than the one in the URL".to_owned()
+            "is for another host name than the one in the URL"
         }
-        CertificateError::Expired => "TLS: the server's certificate has expired".to_owned(),
-        CertificateError::ExpiredContext { time, not_after } => format!(
-            "TLS: the server's certificate expired {} ago",
-            ago(time.as_secs().saturating_sub(not_after.as_secs()))
-        ),
+        CertificateError::Expired => "has expired",
+        CertificateError::ExpiredContext { time, not_after } => {
+            return format!("expired {} ago", ago(time.as_secs().saturating_sub(not_after.as_secs())));
+        }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            format!(
-                "TLS: the server's certificate is not valid yet (it is {} on this machine)",
-                humantime::format_rfc3339_seconds(SystemTime::now())
-            )
+            let now = humantime::format_rfc3339_seconds(SystemTime::now());
+            return format!("is not valid yet (it is {now} on this machine)");
         }
-        other => format!("TLS: the server's certificate is not accepted: {other}"),
-    }
+        CertificateError::UnsupportedSignatureAlgorithmContext { signature_algorithm_id: id, .. }
+            if SHA_1.iter().any(|sha_1| id.starts_with(sha_1)) =>
+        {
+            "is signed with SHA-1, which is not secure: issue it anew with SHA-256"
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "is signed in a way that is not supported here: issue it anew with RSA or ECDSA P-256 and SHA-256"
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => NOT_FOR_SERVERS,
+        CertificateError::BadEncoding => "is broken: issue it anew",
+        CertificateError::Revoked => "was revoked",
+        // Their types are private to webpki and to the verifier; webpki's text is the name of its variant.
+        CertificateError::Other(error) => match error.0.to_string().as_str() {
+            "CaUsedAsEndEntity" => {
+                "is the certificate of a CA itself: issue the server one of its own, signed by that CA"
+            }
+            "UnsupportedCertVersion" => {
+                "is an X.509 v1 certificate: issue it anew as v3, with a subjectAltName"
+            }
+            "EndEntityUsedAsCa" => "is signed by a certificate that is no CA's: issue it anew by a CA",
+            "certificate had invalid extensions" => NOT_FOR_SERVERS,
+            _ => "breaks a rule for certificates (RFC 5280): issue it anew",
+        },
+        _ => "is not accepted: issue it anew",
+    };
+    text.to_owned()
+}
+
+const NOT_FOR_SERVERS: &str =
+    "may not be used by a server: issue it anew with the extended key usage serverAuth";
+
+/// The object identifiers of RSA with MD5 and with SHA-1, and of ECDSA with SHA-1, in DER.
+const SHA_1: [&[u8]; 3] = [
+    &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x04],
+    &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x05],
+    &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01],
+];
+
+/// What the server said when it refused.
+fn about_alert(alert: AlertDescription) -> (String, Option<Remedy>) {
+    let (text, remedy) = match alert {
+        AlertDescription::CertificateRequired | AlertDescription::BadCertificate => {
+            ("TLS: the server wants a client certificate that it trusts", Some(Remedy::ShowCertificate))
+        }
+        AlertDescription::UnknownCA | AlertDescription::CertificateUnknown => {
+            ("TLS: the server does not trust the client certificate", Some(Remedy::ShowOtherCertificate))
+        }
+        AlertDescription::CertificateExpired => {
+            ("TLS: the server finds the client certificate expired", Some(Remedy::ShowOtherCertificate))
+        }
+        AlertDescription::CertificateRevoked
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::DecryptError
+        | AlertDescription::AccessDenied => {
+            ("TLS: the server does not accept the client certificate", Some(Remedy::ShowOtherCertificate))
+        }
+        AlertDescription::ProtocolVersion => (TOO_OLD, None),
+        // OpenSSL says so too when TLS 1.2 lacks a client certificate.
+        AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity => (
+            "TLS: the server found no TLS version and cipher in common with guardian (it needs TLS 1.2 or 1.3 with ECDHE and AES-GCM or ChaCha20), or it wants a client certificate",
+            Some(Remedy::ShowCertificate),
+        ),
+        AlertDescription::UnrecognisedName => {
+            ("TLS: the server does not know the host name of the URL: use the one in its certificate", None)
+        }
+        AlertDescription::InternalError => {
+            ("TLS: the server had an error of its own: its log may say more", None)
+        }
+        _ => ("TLS: the server ended the handshake: its log may say why", None),
+    };
+    (text.to_owned(), remedy)
 }
 
 #[cfg(test)]

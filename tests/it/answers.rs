@@ -144,8 +144,14 @@ fn rows() -> Vec<Row> {
         refused(page(404), "HTTP 404"),
         refused(405, "HTTP 405"),
         refused(page(407), "HTTP 407"),
-        refused(Answer::redirect(302, "http://localhost:1/login"), "HTTP 302"),
-        refused(Answer::redirect(308, "/elsewhere"), "HTTP 308"),
+        refused(
+            Answer::redirect(302, "http://localhost:1/login"),
+            "HTTP 302: redirects to http://localhost:1",
+        ),
+        refused(
+            Answer::redirect(308, "/elsewhere"),
+            "HTTP 308: redirects to another path of the same server",
+        ),
         // Unknown.
         unknown(page(200), "HTTP 200"),
         unknown(Answer::json(200, r#"{"error": "upstream"}"#), "HTTP 200"),
@@ -769,7 +775,7 @@ fn credentials_do_not_follow_a_redirect() {
             .answers(Answer::redirect(*status, &format!("{target}/connectors?expand=status")));
         let (document, code) = guardian.run_json();
         assert_eq!((document["error"]["kind"].as_str(), code), (Some("not_connect"), 1));
-        assert!(document["error"]["message"].as_str().unwrap().contains("redirects are not followed"));
+        assert!(document["error"]["hint"].as_str().unwrap().contains("redirects are not followed"));
         assert!(connect.requests().iter().all(|request| request.authorized));
     });
     assert_eq!(elsewhere.connections(), 0, "{:?}", elsewhere.calls());

@@ -142,6 +142,8 @@ fn a_signal_ends_every_wait_soon() {
             130,
             None,
         ),
+        // Between two looks.
+        (|connect| drop(connect.on_listing().answers(503)), "TERM", 143, None),
         // Between the listing and the first restart; and between two tries of one.
         (|connect| drop(connect.on_root().answers(Answer::hang())), "TERM", 143, Some(0)),
         (|connect| drop(connect.on_any_restart().answers(409)), "INT", 130, Some(0)),
@@ -248,7 +250,7 @@ fn a_second_run_exits_75_and_a_reset_waits_for_the_first() {
 #[test]
 fn a_loop_survives_bad_runs_and_ends_with_0_between_two() {
     let (connect, guardian) = three_failed();
-    connect.on_listing().answers(Answer::html(502, "Bad Gateway")).times(1).then(Answer::reset());
+    connect.on_listing().answers(Answer::html(502, "Bad Gateway")).times(3).then(Answer::reset());
     let mut child = guardian.start(&["run", "--every", "1s"]);
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::sim::{Answer, Connect, Failure, Profile};
-use crate::support::{Guardian, actions, each, instance};
+use crate::support::{Ended, Guardian, actions, each, instance};
 
 /// A cluster with one failed task that was restarted once, so that the state has a record to look at.
 fn after_one_restart(profile: Profile) -> (Connect, Guardian) {
@@ -34,6 +34,12 @@ fn status(connector: &str, tasks: Value) -> Value {
 fn failed_task(id: u32) -> Value {
     json!({"id": id, "state": "FAILED", "worker_id": "w:1", "trace": "a.B: x\nCaused by: c.D: y\n"})
 }
+
+/// `{}`.
+const GZIP: [u8; 22] = [
+    0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03, 0xab, 0xae, 0x05, 0x00, 0x43, 0xbf, 0xa6,
+    0xa3, 0x02, 0x00, 0x00, 0x00,
+];
 
 #[test]
 fn an_answer_that_is_no_listing_fails_the_run_and_changes_nothing() {
@@ -80,12 +86,40 @@ fn an_answer_that_is_no_listing_fails_the_run_and_changes_nothing() {
         (Answer::html(500, "Oops"), "not_connect", "HTTP 500"),
         (Answer::html(502, "Bad Gateway"), "not_connect", "HTTP 502 (a proxy answers"),
         (Answer::status(503), "not_connect", "HTTP 503: This worker is still starting up"),
+        // A login page of oauth2-proxy, Keycloak or Cloudflare Access: its address holds a state or a token.
         (
-            Answer::redirect(302, "https://sso.example/"),
+            Answer::redirect(302, "https://bob:s3cret@sso.example:8443/s3cret?state=s3cret#s3cret"),
             "not_connect",
-            "HTTP 302: redirects are not followed",
+            "HTTP 302: redirects to https://sso.example:8443 (redirects are not followed: set KAFKA_CONNECT_URL to",
         ),
-        (Answer::html(407, "Proxy"), "not_connect", "HTTP 407"),
+        // Express says it in the body too.
+        (
+            Answer::text(302, "text/plain", "Found. Redirecting to /login?s3cret")
+                .header("Location", "/login?s3cret"),
+            "not_connect",
+            "HTTP 302: redirects to another path of the same server (redirects",
+        ),
+        (
+            Answer::text(301, "text/plain", "s3cret").header("Location", "javascript:s3cret"),
+            "not_connect",
+            "HTTP 301: redirects to no address (redirects",
+        ),
+        (
+            Answer::html(407, "Proxy"),
+            "not_connect",
+            "HTTP 407: the proxy wants a user and a password, or others than it got (they go into the URL of GUARDIAN_PROXY)",
+        ),
+        // nginx with `gunzip off; gzip_static always`, and gateways that compress whatever was asked for.
+        (
+            Answer::json(200, GZIP).header("Content-Encoding", "gzip"),
+            "not_connect",
+            "the answer is compressed (gzip), which guardian asks not to do (whatever stands between guardian and the worker must not compress its answers)",
+        ),
+        (
+            Answer::json(503, GZIP).header("Content-Encoding", "gzip"),
+            "not_connect",
+            "HTTP 503: the answer is compressed (gzip)",
+        ),
         (
             Answer::status(401),
             "unauthorized",
@@ -109,8 +143,16 @@ fn an_answer_that_is_no_listing_fails_the_run_and_changes_nothing() {
             "unreachable",
             "the answer was cut off (error reading a body from connection: Connection reset",
         ),
-        (Answer::reset(), "unreachable", "Connection reset"),
-        (Answer::close(), "unreachable", "connection closed before message completed"),
+        (
+            Answer::reset(),
+            "unreachable",
+            "Connection reset by peer (os error 104) (something listens there: a worker that is starting",
+        ),
+        (
+            Answer::close(),
+            "unreachable",
+            "connection closed before message completed (something listens there: a worker that is starting",
+        ),
         (slow(Answer::hang()), "unreachable", "no complete answer within 1s"),
         (
             slow(Answer::normal().byte_every(Duration::from_secs(1))),
@@ -138,6 +180,7 @@ fn an_answer_that_is_no_listing_fails_the_run_and_changes_nothing() {
             error["hint"].as_str().unwrap_or_default()
         );
         assert!(text.contains(says) && text.contains(&connect.url()), "{says}: {text}");
+        assert!(!text.contains("that the worker runs") && !text.contains("s3cret"), "{text}");
         assert_eq!((error["kind"].as_str(), code), (Some(*kind), 1), "{text}");
         assert_eq!(
             [&document["connectors"], &document["summary"], &document["run"]],
@@ -166,8 +209,13 @@ fn a_text_run_says_the_same_on_stderr_and_nothing_on_stdout() {
     let connect = Connect::start(Profile::V3_9);
     connect.on_listing().answers(Answer::html(404, "Not Found"));
     let ended = Guardian::at(&connect.url()).run().exits(1);
-    assert_eq!((ended.stdout.as_str(), ended.stderr.lines().count()), ("", 1), "{ended:?}");
-    assert!(ended.stderr.contains("HTTP 404 as a web page (a worker that is still starting"), "{ended:?}");
+    assert_eq!((ended.stdout.as_str(), ended.stderr.lines().count()), ("", 3), "{ended:?}");
+    let lines: Vec<&str> = ended.stderr.lines().collect();
+    for (line, says) in
+        lines.iter().zip(["asking again in 2s", "asking again in 5s", "(a worker that is still starting"])
+    {
+        assert!(line.contains("HTTP 404 as a web page") && line.contains(says), "{ended:?}");
+    }
 }
 
 #[test]
@@ -276,9 +324,9 @@ fn a_worker_that_starts_up_is_waited_for() {
     let (connect, guardian) = after_one_restart(Profile::V3_9);
     connect.starts_up(0, 1, 1, 1);
     let story: Vec<(String, i32)> =
-        (0..4).map(|_| guardian.run_json()).map(|(it, code)| (actions(&it).concat(), code)).collect();
+        (0..3).map(|_| guardian.run_json()).map(|(it, code)| (actions(&it).concat(), code)).collect();
     let unassigned = "orders in_transitionorders/0 in_transitionorders/1 in_transition";
-    let expected = [("", 1), ("orders/0 absent", 0), (unassigned, 0), ("orders/0 restarted", 0)];
+    let expected = [("orders/0 absent", 0), (unassigned, 0), ("orders/0 restarted", 0)];
     assert_eq!(story, expected.map(|(it, code)| (it.to_owned(), code)));
     assert_eq!(connect.restarts_of_unfailed(), Vec::<String>::new());
 }
@@ -423,6 +471,132 @@ fn the_next_worker_is_asked_when_one_gives_no_listing() {
 }
 
 #[test]
+fn a_worker_that_lists_nothing_counts_only_where_no_other_lists_anything() {
+    // A worker whose herder has not read the config topic yet, or a stray one with a group.id of its own, lists nothing.
+    // What each worker says; whether anything is restarted, the worker that the run took, and how often a listing was asked for.
+    type Spoil = fn(&Connect, usize);
+    let lists: Spoil = |_, _| {};
+    let empty: Spoil = |connect, worker| {
+        connect.on_listing().at_worker(worker).answers(Answer::json(200, "{}"));
+    };
+    // Connect < 2.3 lists no names.
+    let no_names: Spoil = |connect, worker| {
+        connect.on_listing().at_worker(worker).answers(Answer::json(200, "[]"));
+    };
+    let dead: Spoil = |connect, worker| connect.kill_worker(worker);
+    let rows: Vec<(Vec<Spoil>, bool, usize, usize)> = vec![
+        (vec![empty, lists], true, 1, 2),
+        (vec![no_names, lists], true, 1, 2),
+        (vec![dead, empty, lists], true, 2, 2),
+        (vec![lists, empty], true, 0, 1),
+        (vec![empty], false, 0, 1),
+        (vec![empty, empty], false, 0, 2),
+        (vec![empty, dead], false, 0, 1),
+        (vec![dead, empty], false, 1, 1),
+    ];
+    each(rows, |(workers, listed, taken, asked)| {
+        let connect = Connect::with(Profile::V3_9).workers(workers.len()).start();
+        connect.connector("orders").tasks(1).on_worker(*taken);
+        connect.fail_task("orders", 0, Failure::always());
+        for (worker, spoil) in workers.iter().enumerate() {
+            spoil(&connect, worker);
+        }
+        let (document, code) = Guardian::at(&connect.urls()).run_json();
+        let restarted = actions(&document) == ["orders/0 restarted"];
+        assert_eq!((restarted, code), (*listed, 0), "{document:#}");
+        assert_eq!(
+            (document["url"].as_str(), connect.listings()),
+            (Some(connect.url_of(*taken).as_str()), *asked)
+        );
+    });
+}
+
+// === Asking again ===
+
+#[test]
+fn all_workers_are_asked_twice_more_before_a_run_gives_up() {
+    // A sidecar's proxy that is not up yet, a worker that rolls, a name server: what is over within seconds.
+    let cut = || Answer::reset();
+    let busy = || Answer::html(503, "Service Unavailable");
+    type Spoil = Box<dyn Fn(&Connect) + Send + Sync>;
+    let rows: Vec<(Spoil, usize)> = vec![
+        (Box::new(move |it| drop(it.on_listing().answers(cut()).times(1))), 2),
+        (Box::new(move |it| drop(it.on_listing().answers(busy()).times(1))), 2),
+        (Box::new(move |it| drop(it.on_listing().answers(cut()).times(1).then(busy()).times(1))), 3),
+        (Box::new(|it| drop(it.on_listing().answers(Answer::hang()).times(1))), 2),
+    ];
+    each(rows, |(spoil, asked)| {
+        for command in ["run", "status"] {
+            let connect = Connect::start(Profile::V3_9);
+            connect.connector("orders").tasks(1);
+            connect.fail_task("orders", 0, Failure::always());
+            spoil(&connect);
+            let guardian = Guardian::at(&connect.url()).env("GUARDIAN_TIMEOUT", "1s");
+            let ended = guardian.with(&[command]).exits(0);
+            assert_eq!(connect.listings(), *asked, "{ended:#?}");
+            assert!(ended.stderr.contains("asking again in 2s"), "{ended:#?}");
+        }
+    });
+}
+
+#[test]
+fn a_port_that_opens_late_is_waited_for() {
+    let connect = Connect::start(Profile::V3_9);
+    connect.connector("orders").tasks(1);
+    connect.fail_task("orders", 0, Failure::always());
+    connect.kill_worker(0);
+    let guardian = Guardian::at(&connect.url());
+    let child = guardian.start(&["run", "--once", "--output", "json"]);
+    std::thread::sleep(Duration::from_secs(1));
+    connect.revive_worker(0);
+    Ended::of(child).exits(0);
+    assert_eq!(connect.restarts(), ["orders/0"]);
+}
+
+#[test]
+fn what_stays_away_is_told_as_it_was_seen_last() {
+    let page = |status: u16| Answer::html(status, "x");
+    let connect = Connect::start(Profile::V3_9);
+    connect.on_listing().answers(page(502)).times(1).then(page(503)).times(1).then(page(404));
+    let (document, code) = Guardian::at(&connect.url()).run_json();
+    assert_eq!((document["error"]["kind"].as_str(), code, connect.listings()), (Some("not_connect"), 1, 3));
+    assert!(
+        document["error"]["message"].as_str().unwrap().contains("HTTP 404 as a web page"),
+        "{document:#}"
+    );
+}
+
+#[test]
+fn no_look_begins_later_than_ten_seconds_after_the_first() {
+    let connect = Connect::start(Profile::V3_9);
+    connect.on_listing().answers(Answer::hang());
+    let guardian = Guardian::at(&connect.url());
+    // 9 s, and the wait of 2 s would end at 11.
+    assert_eq!((guardian.json(&["run", "--once", "--timeout", "9s"]).1, connect.listings()), (1, 1));
+}
+
+#[test]
+fn the_deadline_ends_the_wait_for_another_look() {
+    let connect = Connect::start(Profile::V3_9);
+    connect.on_listing().answers(Answer::reset());
+    let (document, code) = Guardian::at(&connect.url()).json(&["run", "--once", "--deadline", "1s"]);
+    assert_eq!((document["error"]["kind"].as_str(), code, connect.listings()), (Some("unreachable"), 1, 1));
+}
+
+#[test]
+fn every_request_asks_for_no_compression() {
+    let (connect, _) = after_one_restart(Profile::V3_3);
+    connect.fail_task("orders", 1, Failure::always());
+    connect.on_listing().answers(Answer::error(500, "broken"));
+    Guardian::at(&connect.url()).run_json();
+    let calls = connect.calls().join(" ");
+    assert!(calls.contains("/status") && calls.contains("GET / ") && calls.contains("POST"), "{calls}");
+    for request in connect.requests() {
+        assert_eq!(request.head.header("accept-encoding"), Some("identity"), "{:?}", request.head);
+    }
+}
+
+#[test]
 fn a_401_is_not_taken_to_the_next_worker() {
     let connect = Connect::with(Profile::V3_9).workers(2).start();
     connect.on_listing().at_worker(0).answers(401);
@@ -460,16 +634,19 @@ fn every_worker_that_was_tried_is_named_with_its_reason() {
 fn no_control_character_from_outside_reaches_a_terminal() {
     // A colour, a title, a carriage return, a forged line of the log, C1, right-to-left text, invisible characters.
     let evil = "\u{1b}[31mred\u{1b}]0;title\u{7}\rback\nERROR forged\u{9b}2J\u{202e}\u{200b}\u{feff}end";
-    let connect = Connect::start(Profile::V3_3);
-    connect.connector(evil).tasks(4);
-    connect.fail_connector(evil, Failure::always().caused_by(evil));
-    connect.fail_task(evil, 0, Failure::always().with_trace(&format!("{evil}\nCaused by: {evil}\n")));
-    connect.fail_task(evil, 1, Failure::always().caused_by(evil));
-    connect.show_worker_id(evil, Some(1), evil);
-    connect.set_state(evil, Some(2), evil);
-    connect.connector(&format!("empty{evil}"));
-    connect.on_restart(evil).answers(Answer::error(405, evil));
-    let spoil = |listing: Answer| drop(connect.on_listing().answers(listing));
+    let connect = |listing: &Answer| {
+        let connect = Connect::start(Profile::V3_3);
+        connect.connector(evil).tasks(4);
+        connect.fail_connector(evil, Failure::always().caused_by(evil));
+        connect.fail_task(evil, 0, Failure::always().with_trace(&format!("{evil}\nCaused by: {evil}\n")));
+        connect.fail_task(evil, 1, Failure::always().caused_by(evil));
+        connect.show_worker_id(evil, Some(1), evil);
+        connect.set_state(evil, Some(2), evil);
+        connect.connector(&format!("empty{evil}"));
+        connect.on_restart(evil).answers(Answer::error(405, evil));
+        connect.on_listing().answers(listing.clone());
+        connect
+    };
     // Every command is run against each of these listings.
     let listings = [
         Answer::normal().edited(|body| [&body[..body.len() - 1], b",\"bad\xff\x1b[1m\":{}}"].concat()),
@@ -480,24 +657,22 @@ fn no_control_character_from_outside_reaches_a_terminal() {
         Answer::text(404, "text/html", format!("<html>{evil}")),
         Answer::text(502, "text/plain", evil),
     ];
-    for answer in listings {
-        connect.forget_rules();
-        connect.on_restart(evil).answers(Answer::error(405, evil));
-        spoil(answer);
+    let commands: [&[&[&str]]; 9] = [
+        &[&["run", "--once"], &["run", "--once"]],
+        &[&["run", "--once", "--output", "json"]],
+        &[&["run", "--once", "--quiet"]],
+        &[&["status"]],
+        &[&["status", "--output", "json"]],
+        &[&["run", "--once", "--dry-run"]],
+        &[&["run", "--once", "--log-format", "json"]],
+        &[&["run", "--once"], &["reset", "nothing"], &["reset", "--all", "--output", "json"]],
+        &[&["run", "--once"], &["reset", "--all"]],
+    ];
+    let cases = listings.iter().flat_map(|listing| commands.map(|commands| (listing.clone(), commands)));
+    each(cases.collect(), |(listing, commands)| {
+        let connect = connect(listing);
         let guardian = Guardian::at(&connect.url()).arg("--log-level").arg("trace");
-        for arguments in [
-            &["run", "--once"][..],
-            &["run", "--once", "--output", "json"],
-            &["run", "--once", "--quiet"],
-            &["status"],
-            &["status", "--output", "json"],
-            &["run", "--once", "--dry-run"],
-            &["run", "--once", "--log-format", "json"],
-            &["reset", "nothing"],
-            &["reset", "--all", "--output", "json"],
-            &["run", "--once"],
-            &["reset", "--all"],
-        ] {
+        for arguments in *commands {
             let ended = guardian.with(arguments);
             for text in [&ended.stdout, &ended.stderr] {
                 let raw: Vec<char> = text.chars().filter(|c| is_raw(*c)).collect();
@@ -509,7 +684,7 @@ fn no_control_character_from_outside_reaches_a_terminal() {
                 );
             }
         }
-    }
+    });
 }
 
 fn is_raw(c: char) -> bool {

@@ -6,6 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
 use crate::sim::{Answer, Authority, Connect, Failure, Leaf, PemFiles, Profile};
 use crate::support::{Guardian, actions, each};
 
@@ -44,6 +47,7 @@ fn fails(guardian: &Guardian, connect: &Connect, kind: &str, says: &str) {
     let text =
         format!("{} ({})", error["message"].as_str().unwrap(), error["hint"].as_str().unwrap_or_default());
     assert!(text.contains(says), "{says}: {text}");
+    assert!(!text.contains("TLS") || !text.contains("that the worker runs"), "it does run: {text}");
     assert_eq!((error["kind"].as_str(), code), (Some(kind), 1), "{text}");
     assert_eq!((connect.restarts(), guardian.remembered()), (Vec::new(), None), "{text}");
 }
@@ -60,23 +64,145 @@ fn tls_with_a_private_ca_works_and_every_bad_certificate_is_told_apart() {
     let connect = with(Leaf::Good);
     restarts(&trusting(&connect.url().replace("127.0.0.1", "localhost"), &files), &connect);
 
-    for (leaf, says) in [
-        (Leaf::WrongHost, "the server's certificate is for another host name than the one in the URL"),
-        (Leaf::Expired, "the server's certificate expired "),
-        (Leaf::NotYetValid, "the server's certificate is not valid yet (it is 20"),
-    ] {
-        let connect = with(leaf);
-        fails(&trusting(&connect.url(), &files), &connect, "unreachable", says);
+    let rows = vec![
+        (
+            Leaf::WrongHost,
+            &files,
+            "the server's certificate is for another host name than the one in the URL",
+        ),
+        (Leaf::Expired, &files, "the server's certificate expired "),
+        (Leaf::NotYetValid, &files, "the server's certificate is not valid yet (it is 20"),
+        (Leaf::Good, &others, "signed by a CA that is not trusted here (KAFKA_CONNECT_CA_FILE adds one) ()"),
+        // `openssl req -x509` and `keytool -ext bc=ca:true` make it so, whether it is trusted or not.
+        (Leaf::TheAuthority, &files, THE_CA),
+        (Leaf::TheAuthority, &others, THE_CA),
+        (
+            Leaf::NoNames,
+            &files,
+            "TLS: the server's certificate has no subjectAltName, and its common name does not count: issue it anew with the host name of the URL as subjectAltName ()",
+        ),
+        (
+            Leaf::ForClients,
+            &files,
+            "TLS: the server's certificate may not be used by a server: issue it anew with the extended key usage serverAuth ()",
+        ),
+    ];
+    each(rows, |(leaf, files, says)| {
+        let connect = with(*leaf);
+        fails(&trusting(&connect.url(), files), &connect, "unreachable", says);
         assert_eq!(connect.requests().len(), 0);
-    }
-    let unknown = "signed by a CA that is not trusted here (KAFKA_CONNECT_CA_FILE adds one)";
-    fails(
-        &trusting(&good.url(), &others).env("GUARDIAN_CLUSTER", "x"),
-        &with(Leaf::Good),
-        "unreachable",
-        unknown,
-    );
+    });
 }
+
+const THE_CA: &str = "TLS: the server's certificate is the certificate of a CA itself: issue the server one of its own, signed by that CA ()";
+
+/// A file that `certificates/make` made.
+macro_rules! made {
+    ($file:literal) => {
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/certificates/", $file)
+    };
+}
+
+fn contents(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn certificates_of_old_instructions_are_told_with_what_mends_them() {
+    let der = |path: &str| CertificateDer::from_pem_file(path).unwrap().to_vec();
+    let (key, ca) = (contents(made!("leaf.key")), made!("ca.pem"));
+    // The same name, another key: a CA that was made anew, while the old one is trusted.
+    let (old, new) = (Authority::new(), Authority::new());
+    let folder = tempfile::tempdir().unwrap();
+    let old = old.write_pem_files(folder.path());
+    let signature = "TLS: a signature of the server does not hold: its CA is not the one of that name that is trusted here, or a key is RSA of less than 2048 bits (KAFKA_CONNECT_CA_FILE adds one) ()";
+    let showing = |certificate| Connect::with(Profile::V3_9).tls_showing(certificate, &key);
+    let rows = vec![
+        (
+            // openssl x509 -req without -extfile, until OpenSSL 3.4.
+            worker(showing(der(made!("v1.pem")))),
+            ca,
+            "TLS: the server's certificate is an X.509 v1 certificate: issue it anew as v3, with a subjectAltName ()",
+        ),
+        (
+            // The default of OpenSSL until 1.1.0.
+            worker(showing(der(made!("sha1.pem")))),
+            ca,
+            "TLS: the server's certificate is signed with SHA-1, which is not secure: issue it anew with SHA-256 ()",
+        ),
+        (worker(showing(der(made!("small.pem")))), made!("small-ca.pem"), signature),
+        (worker(Connect::with(Profile::V3_9).tls(&new, Leaf::Good)), path(&old.ca), signature),
+        (
+            worker(showing(b"\x30\x03\x02\x01\x05".to_vec())),
+            ca,
+            "TLS: the server's certificate is broken: issue it anew ()",
+        ),
+    ];
+    each(rows, |(connect, ca, says)| {
+        let guardian = Guardian::at(&connect.url()).env("KAFKA_CONNECT_CA_FILE", ca);
+        fails(&guardian, connect, "unreachable", says);
+        assert_eq!(connect.requests().len(), 0);
+    });
+}
+
+/// A server that answers every ClientHello with these bytes, and the URL.
+fn answering_hello(bytes: &'static [u8]) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let _ = client.read(&mut [0; 4096]);
+            let _ = client.write_all(bytes);
+        }
+    });
+    url
+}
+
+#[test]
+fn a_handshake_that_the_server_ends_is_told_in_words() {
+    let too_old = "TLS: the server speaks only an old TLS version: it must speak TLS 1.2 or 1.3 ()";
+    let nothing_in_common = "TLS: the server found no TLS version and cipher in common with guardian (it needs TLS 1.2 or 1.3 with ECDHE and AES-GCM or ChaCha20), or it wants a client certificate (KAFKA_CONNECT_CERT_FILE and KAFKA_CONNECT_KEY_FILE) ()";
+    let rows: Vec<(&'static [u8], &str)> = vec![
+        // protocol_version: Java with ssl.enabled.protocols=TLSv1, and OpenSSL.
+        (&[0x15, 3, 1, 0, 2, 2, 70], too_old),
+        // A ServerHello of TLS 1.0 with TLS_RSA_WITH_AES_128_CBC_SHA, which OpenSSL 0.9.8 sends.
+        (SERVER_HELLO_1_0, too_old),
+        // handshake_failure: Java without a common cipher; OpenSSL without one, and without a client certificate in 1.2.
+        (&[0x15, 3, 3, 0, 2, 2, 40], nothing_in_common),
+        (&[0x15, 3, 3, 0, 2, 2, 71], nothing_in_common),
+        // unrecognized_name: Java when the SNI matches no certificate.
+        (
+            &[0x15, 3, 3, 0, 2, 2, 112],
+            "TLS: the server does not know the host name of the URL: use the one in its certificate ()",
+        ),
+        // internal_error: Java when a keystore has no key that fits.
+        (&[0x15, 3, 3, 0, 2, 2, 80], "TLS: the server had an error of its own: its log may say more ()"),
+        (
+            &[0x15, 3, 3, 0, 2, 2, 45],
+            "TLS: the server finds the client certificate expired (that of KAFKA_CONNECT_CERT_FILE) ()",
+        ),
+        (&[0x15, 3, 3, 0, 2, 2, 123], "TLS: the server ended the handshake: its log may say why ()"),
+        // A Finished in place of a ServerHello.
+        (&[0x16, 3, 3, 0, 4, 20, 0, 0, 0], "TLS: the server does not keep to the protocol ()"),
+        // A load balancer with nobody behind it.
+        (&[], "TLS: the server ended the connection within the handshake (something listens there"),
+    ];
+    let connect = worker(Connect::with(Profile::V3_9));
+    each(rows, |(bytes, says)| {
+        let url = answering_hello(bytes);
+        fails(
+            &Guardian::at(&url).env("KAFKA_CONNECT_CA_FILE", made!("ca.pem")),
+            &connect,
+            "unreachable",
+            says,
+        );
+    });
+}
+
+const SERVER_HELLO_1_0: &[u8] = &[
+    0x16, 3, 1, 0, 42, 2, 0, 0, 38, 3, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19,
+    20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 0, 0, 0x2f, 0,
+];
 
 #[test]
 fn mutual_tls_works_and_every_bad_client_certificate_is_told_apart() {
@@ -92,13 +218,11 @@ fn mutual_tls_works_and_every_bad_client_certificate_is_told_apart() {
     restarts(&with_certificate(guardian(), &client.1), &connect);
     let connect = worker(Connect::with(Profile::V3_9).mutual_tls(&authority, &clients));
     let guardian = || trusting(&connect.url(), &server.1);
-    fails(&guardian(), &connect, "unreachable", "the server wants a client certificate");
-    fails(
-        &with_certificate(guardian(), &stranger.1),
-        &connect,
-        "unreachable",
-        "the server does not trust the client certificate",
-    );
+    let rows = vec![
+        (guardian(), "the server wants a client certificate"),
+        (with_certificate(guardian(), &stranger.1), "the server does not trust the client certificate"),
+    ];
+    each(rows, |(guardian, says)| fails(guardian, &connect, "unreachable", says));
 }
 
 /// What Jetty says to a client that begins with a TLS handshake on its plain port.
@@ -124,7 +248,7 @@ fn the_wrong_port_and_the_wrong_protocol_are_told() {
         worker(Connect::with(Profile::V3_9)),
         worker(Connect::with(Profile::V3_9).tls(&authority, Leaf::Good)),
     );
-    let rows = [
+    let rows = vec![
         (
             plaintext_server(),
             "the server does not speak TLS on this port (is it http? then KAFKA_CONNECT_PROTO=http, or http in KAFKA_CONNECT_URL)",
@@ -133,15 +257,15 @@ fn the_wrong_port_and_the_wrong_protocol_are_told() {
             secure.url().replace("https:", "http:"),
             "is this port https? then KAFKA_CONNECT_PROTO=https, or https in KAFKA_CONNECT_URL",
         ),
-        (plain.closed_url(), "Connection refused"),
+        (plain.closed_url(), "Connection refused (os error 111) ("),
         (plain.closed_url().replace("http:", "https:"), "Connection refused"),
         ("http://connect.invalid:8083".to_owned(), "the name connect.invalid cannot be resolved"),
         (format!("{}/nowhere", plain.url()), "HTTP 404"),
     ];
-    for (url, says) in rows {
-        let kind = if says == "HTTP 404" { "not_connect" } else { "unreachable" };
-        fails(&trusting(&url, &files), &plain, kind, says);
-    }
+    each(rows, |(url, says)| {
+        let kind = if *says == "HTTP 404" { "not_connect" } else { "unreachable" };
+        fails(&trusting(url, &files), &plain, kind, says);
+    });
     assert_eq!(secure.requests().len(), 0);
 }
 
@@ -154,14 +278,51 @@ fn a_handshake_that_never_comes_is_not_waited_for_longer_than_said() {
     let slow = worker(setup().handshake_delay(Duration::from_secs(1)));
     restarts(&trusting(&slow.url(), &files), &slow);
     let stalled = worker(setup().handshake_delay(Duration::MAX));
-    fails(
-        &trusting(&stalled.url(), &files).env("GUARDIAN_TIMEOUT", "1s"),
-        &stalled,
-        "unreachable",
-        "within 1s",
+    let rows = vec![("GUARDIAN_TIMEOUT", "within 1s"), ("GUARDIAN_DEADLINE", "before the run's deadline")];
+    each(rows, |(setting, says)| {
+        fails(&trusting(&stalled.url(), &files).env(setting, "1s"), &stalled, "unreachable", says);
+    });
+}
+
+#[test]
+fn a_client_certificate_that_cannot_be_used_is_told_by_its_settings() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+    let files = authority.write_pem_files(folder.path());
+    let broken = folder.path().join("broken");
+    std::fs::write(&broken, "-----BEGIN CERTIFICATE-----\nMAMCAQU=\n-----END CERTIFICATE-----\n").unwrap();
+    let broken = path(&broken);
+    let (cert, key) = (path(&files.client_cert), path(&files.client_key));
+    let both = "KAFKA_CONNECT_CERT_FILE and KAFKA_CONNECT_KEY_FILE: ";
+    let encrypted = "the private key is encrypted, and guardian cannot ask for its passphrase: openssl pkey -in KEY -out NEW writes it without one";
+    let rows = [
+        (cert, made!("encrypted.key"), encrypted),
+        (cert, made!("encrypted-traditional.key"), encrypted),
+        (cert, made!("leaf.key"), "the certificate and the private key do not belong together"),
+        (
+            made!("v1.pem"),
+            made!("leaf.key"),
+            "the certificate is an X.509 v1 certificate: issue it anew as v3, with a subjectAltName",
+        ),
+        (broken, key, "the certificate is broken: issue it anew"),
+        (
+            cert,
+            made!("small.key"),
+            "the private key cannot be used: it must be RSA of at least 2048 bits, ECDSA P-256 or P-384, or Ed25519",
+        ),
+    ];
+    for (cert, key, says) in rows {
+        // Also where http makes them useless.
+        for url in ["https://localhost:1", "http://localhost:1"] {
+            let guardian = Guardian::at(url).env("KAFKA_CONNECT_CERT_FILE", cert);
+            let ended = guardian.env("KAFKA_CONNECT_KEY_FILE", key).run().exits(2);
+            assert!(ended.stderr.ends_with(&format!("{both}{says}\n")), "{ended:#?}");
+        }
+    }
+    let ended = Guardian::at("https://localhost:1").env("KAFKA_CONNECT_CA_FILE", broken).run().exits(2);
+    assert!(
+        ended.stderr.ends_with(&format!("KAFKA_CONNECT_CA_FILE: {broken} holds a broken certificate\n")),
+        "{ended:#?}"
     );
-    let deadline = trusting(&stalled.url(), &files).env("GUARDIAN_DEADLINE", "1s");
-    fails(&deadline, &stalled, "unreachable", "before the run's deadline");
 }
 
 #[test]
@@ -192,6 +353,47 @@ fn files_that_hold_no_pem_are_usage_errors_that_name_their_setting() {
         assert!(settings.iter().any(|(name, _)| message.contains(name)), "{settings:?}: {message}");
         assert!(!message.contains("PRIVATE KEY"), "{message}");
     }
+}
+
+// === Addresses ===
+
+#[test]
+fn a_connection_that_is_dropped_is_told_with_who_may_drop_it() {
+    // A full backlog drops every further SYN, as a NetworkPolicy and most firewalls do.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let full = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        socket.listen(1).unwrap()
+    });
+    let address = full.local_addr().unwrap();
+    let _queued: Vec<TcpStream> =
+        (0..8).map_while(|_| TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok()).collect();
+    let connect = worker(Connect::with(Profile::V3_9));
+    fails(
+        &Guardian::at(&format!("http://{address}")),
+        &connect,
+        "unreachable",
+        "timed out while connecting (does a firewall or a NetworkPolicy drop it? Strimzi's lets only its operator and the Connect pods in: add one that lets in guardian's pod)",
+    );
+}
+
+#[test]
+fn in_a_container_localhost_is_told_to_be_the_container() {
+    let connect = worker(Connect::with(Profile::V3_9));
+    let closed = connect.closed_url();
+    let localhost = "Connection refused (os error 111) (in a container localhost is the container or pod itself: KAFKA_CONNECT_URL must name the worker's host)";
+    let rows = vec![
+        (closed.clone(), localhost),
+        (closed.replace("127.0.0.1", "localhost"), localhost),
+        (closed.replace("127.0.0.1", "[::1]"), "(in a container localhost is"),
+        (closed.replace("127.0.0.1", "0.0.0.0"), "(in a container localhost is"),
+        ("http://connect.invalid:8083".to_owned(), "cannot be resolved (check KAFKA_CONNECT_URL"),
+    ];
+    each(rows, |(url, says)| {
+        let guardian = Guardian::at(url).env("KUBERNETES_SERVICE_HOST", "10.96.0.1");
+        fails(&guardian, &connect, "unreachable", says);
+    });
 }
 
 // === Credentials ===
@@ -270,6 +472,9 @@ fn pass(mut client: TcpStream, refusal: Option<&str>, noted: &Mutex<Vec<String>>
     }
     let head = String::from_utf8(head).ok()?;
     noted.lock().unwrap().push(head.clone());
+    if refusal == Some("") {
+        return None; // a close without an answer
+    }
     if let Some(refusal) = refusal {
         return client.write_all(format!("HTTP/1.1 {refusal}\r\nContent-Length: 0\r\n\r\n").as_bytes()).ok();
     }
@@ -349,22 +554,53 @@ fn what_is_wrong_with_a_proxy_is_told_without_its_password() {
     let files = authority.write_pem_files(folder.path());
     let refusing = Proxy::start(Some("407 Proxy Authentication Required"));
     let broken = Proxy::start(Some("502 Bad Gateway"));
+    let forbidding = Proxy::start(Some("403 Forbidden"));
+    let silent = Proxy::start(Some(""));
     let connect = worker(Connect::with(Profile::V3_9));
     let secure = worker(Connect::with(Profile::V3_9).tls(&authority, Leaf::Good));
     let closed = connect.closed_url();
-    for (connect, proxy, kind, says) in [
-        (&connect, &refusing.url, "not_connect", "HTTP 407"),
-        (&secure, &refusing.url, "unreachable", "proxy"),
+    let (unknown, plaintext) = ("http://proxy.invalid:3128", plaintext_server());
+    let credentials = "the proxy wants a user and a password, or others than it got (they go into the URL of GUARDIAN_PROXY)";
+    let refused = "the proxy cannot be reached: tcp connect error: Connection refused (os error 111) (GUARDIAN_PROXY) ()";
+    let nameless = "the proxy cannot be reached: its name cannot be resolved (GUARDIAN_PROXY) ()";
+    let not_let_through = "the proxy refused to connect to the worker (GUARDIAN_PROXY) ()";
+    let rows = vec![
+        (&connect, &*refusing.url, "not_connect", credentials),
+        (&secure, &refusing.url, "unreachable", credentials),
         (&connect, &broken.url, "not_connect", "HTTP 502"),
-        (&secure, &broken.url, "unreachable", "tunnel"),
-        (&connect, &closed, "unreachable", "Connection refused"),
-        (&secure, &closed, "unreachable", "Connection refused"),
-    ] {
-        let proxy = proxy.replace("http://", "http://bob:pr0xy@");
+        (&secure, &broken.url, "unreachable", not_let_through),
+        // Squid for a port that is not among its SSL_ports.
+        (&secure, &forbidding.url, "unreachable", not_let_through),
+        (&connect, &closed, "unreachable", refused),
+        (&secure, &closed, "unreachable", refused),
+        (&connect, unknown, "unreachable", nameless),
+        (&secure, unknown, "unreachable", nameless),
+        (&secure, &silent.url, "unreachable", "the proxy ended the connection (GUARDIAN_PROXY) ()"),
+        // A proxy of which somebody thought that it speaks TLS.
+        (
+            &secure,
+            &plaintext,
+            "unreachable",
+            "the proxy cannot be reached: the server does not speak TLS on this port (GUARDIAN_PROXY) ()",
+        ),
+    ];
+    // The run with this proxy; what it logs; the run with this proxy from the environment.
+    let cases = rows.iter().flat_map(|row| [0, 1, 2].map(|variant| (row, variant)));
+    each(cases.collect(), |((connect, proxy, kind, says), variant)| {
+        let proxy = proxy.replace("://", "://bob:pr0xy@");
         let guardian = trusting(&connect.url(), &files).env("GUARDIAN_PROXY", &proxy);
-        fails(&guardian, connect, kind, says);
-        assert!(!guardian.with(&["status", "--log-level", "trace"]).stderr.contains("pr0xy"));
-    }
+        let stderr = match variant {
+            0 => return fails(&guardian, connect, kind, says),
+            1 => guardian.with(&["status", "--log-level", "trace"]).exits(1).stderr,
+            _ => {
+                let names = ["HTTP_PROXY", "HTTPS_PROXY"];
+                let guardian = names.iter().fold(guardian, |it, name| it.env(name, &proxy));
+                guardian.env("GUARDIAN_PROXY", "env").run().exits(1).stderr
+            }
+        };
+        assert!(stderr.contains(if *says == "HTTP 502" { "a proxy" } else { "GUARDIAN_PROXY" }), "{stderr}");
+        assert!(!stderr.contains("pr0xy"), "{stderr}");
+    });
     assert_eq!((connect.requests().len(), secure.requests().len()), (0, 0));
 }
 
@@ -395,10 +631,9 @@ fn a_listing_over_tls_that_is_cut_is_no_listing() {
     let authority = Authority::new();
     let folder = tempfile::tempdir().unwrap();
     let files = authority.write_pem_files(folder.path());
-    let connect = worker(Connect::with(Profile::V3_9).tls(&authority, Leaf::Good));
-    for answer in [Answer::reset(), Answer::normal().reset_after(30), Answer::normal().cut_after(30)] {
-        connect.forget_rules();
-        connect.on_listing().answers(answer);
+    each(vec![Answer::reset(), Answer::normal().reset_after(30), Answer::normal().cut_after(30)], |answer| {
+        let connect = worker(Connect::with(Profile::V3_9).tls(&authority, Leaf::Good));
+        connect.on_listing().answers(answer.clone());
         fails(&trusting(&connect.url(), &files), &connect, "unreachable", "");
-    }
+    });
 }

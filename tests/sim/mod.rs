@@ -138,6 +138,12 @@ impl Setup {
         self
     }
 
+    /// TLS with this certificate, in DER, whatever is wrong with it.
+    pub fn tls_showing(mut self, certificate: Vec<u8>, key_pem: &str) -> Self {
+        self.listen.tls = Some(tls::showing(certificate, key_pem));
+        self
+    }
+
     /// TLS, and clients must show a certificate of `clients`.
     pub fn mutual_tls(mut self, authority: &Authority, clients: &Authority) -> Self {
         self.listen.tls = Some(authority.server(Leaf::Good, Some(clients)));

@@ -10,8 +10,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     date_time_ymd,
 };
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig};
 
 /// A private CA, as a company runs it.
@@ -30,6 +32,12 @@ pub enum Leaf {
     Expired,
     /// Begins in 2090.
     NotYetValid,
+    /// With a common name only: no subjectAltName.
+    NoNames,
+    /// Its extended key usage is clientAuth.
+    ForClients,
+    /// The authority's own, in place of one that it signed.
+    TheAuthority,
 }
 
 /// PEM files, for a client's `--ca-file`, `--cert-file` and `--key-file`.
@@ -85,7 +93,10 @@ impl Authority {
     /// first read, as by a real worker.
     pub fn server(&self, leaf: Leaf, clients: Option<&Self>) -> Arc<ServerConfig> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let (certificate, key) = self.leaf(leaf);
+        let (certificate, key) = match leaf {
+            Leaf::TheAuthority => (self.issuer.der().clone(), private(self.issuer.key())),
+            _ => self.leaf(leaf),
+        };
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .expect("the default TLS versions");
@@ -104,6 +115,7 @@ impl Authority {
     fn leaf(&self, leaf: Leaf) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
         let names = match leaf {
             Leaf::WrongHost => vec!["connect.elsewhere.example".to_owned()],
+            Leaf::NoNames => Vec::new(),
             _ => vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
         };
         let mut params = CertificateParams::new(names).expect("names");
@@ -112,10 +124,26 @@ impl Authority {
         match leaf {
             Leaf::Expired => params.not_after = date_time_ymd(2021, 1, 1),
             Leaf::NotYetValid => params.not_before = date_time_ymd(2090, 1, 1),
-            Leaf::Good | Leaf::WrongHost => {}
+            Leaf::ForClients => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
+            Leaf::Good | Leaf::WrongHost | Leaf::NoNames | Leaf::TheAuthority => {}
         }
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        (certificate.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).expect("a PKCS #8 key"))
+        (certificate.der().clone(), private(&key))
     }
+}
+
+fn private(key: &KeyPair) -> PrivateKeyDer<'static> {
+    PrivateKeyDer::try_from(key.serialize_der()).expect("a PKCS #8 key")
+}
+
+/// Shows this certificate, whatever it is like: a Java keystore checks as little.
+pub fn showing(certificate: Vec<u8>, key_pem: &str) -> Arc<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).expect("a PEM key");
+    let key = provider.key_provider.load_private_key(key).expect("a key that ring knows");
+    let shown = SingleCertAndKey::from(CertifiedKey::new(vec![certificate.into()], key));
+    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.expect("the default TLS versions").with_no_client_auth();
+    Arc::new(builder.with_cert_resolver(Arc::new(shown)))
 }
