@@ -102,7 +102,7 @@ fn other_credentials(doubts: &[String]) -> String {
     const CHECK: &str = "check KAFKA_CONNECT_USER and KAFKA_CONNECT_PASS (or their _FILE), KAFKA_CONNECT_TOKEN_FILE or KAFKA_CONNECT_HEADERS_FILE";
     match doubts {
         [] => CHECK.to_owned(),
-        doubts => format!("{}, and is sent like that; if that is right, {CHECK}", doubts.join(", ")),
+        doubts => format!("{}; all of it is sent. If that is right, {CHECK}", doubts.join(", ")),
     }
 }
 

@@ -307,7 +307,7 @@ fn what_is_odd_about_credentials_is_said_when_they_are_refused() {
         let (document, code) = guardian.run_json();
         let hint = match *says {
             "" => CHECK.to_owned(),
-            odd => format!("{odd}, and is sent like that; if that is right, {CHECK}"),
+            odd => format!("{odd}; all of it is sent. If that is right, {CHECK}"),
         };
         assert_eq!((document["error"]["hint"].as_str(), code), (Some(hint.as_str()), 1), "{text:?}");
         let ended = guardian.run();
