@@ -7,7 +7,7 @@ use futures_util::stream::{self, StreamExt};
 use reqwest::{Method, StatusCode, Url};
 use tokio::time::{Instant, sleep};
 
-use super::body::{read_json, read_text};
+use super::body::read_json;
 use super::wire::{self, Document, Known};
 use super::{Connect, LONGEST_BODY, address, answers, read_status};
 use crate::decide::listing::Listing;
@@ -87,7 +87,7 @@ impl Connect {
             }
             // Up to Connect 3.3 one broken connector fails the whole listing.
             status @ StatusCode::INTERNAL_SERVER_ERROR => {
-                let text = read_text(response).await;
+                let text = self.text(response).await;
                 if answers::connect_message(&text).is_none() {
                     return Err(self.bad_status(url, status, &text));
                 }
@@ -98,7 +98,7 @@ impl Connect {
                 );
                 self.names(url).await?
             }
-            status => return Err(self.bad_status(url, status, &read_text(response).await)),
+            status => return Err(self.bad_status(url, status, &self.text(response).await)),
         };
         self.one_by_one(url, names, known).await
     }
@@ -107,7 +107,7 @@ impl Connect {
         let response = self.get(url, "/connectors").await?;
         if response.status() != StatusCode::OK {
             let status = response.status();
-            return Err(self.bad_status(url, status, &read_text(response).await));
+            return Err(self.bad_status(url, status, &self.text(response).await));
         }
         let read = |body| wire::read_document(body, &Known::default());
         let document = read_json(response, LONGEST_BODY, read).await;
@@ -161,10 +161,10 @@ impl Connect {
                 Err(error) => Err(error.to_string()),
             },
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                return Err(self.bad_status(url, status, &read_text(response).await));
+                return Err(self.bad_status(url, status, &self.text(response).await));
             }
             // No status record yet, or deleted meanwhile: the listing omits such a connector too.
-            StatusCode::NOT_FOUND if answers::connect_message(&read_text(response).await).is_some() => {
+            StatusCode::NOT_FOUND if answers::connect_message(&self.text(response).await).is_some() => {
                 Ok(None)
             }
             status => Err(format!("HTTP {}", status.as_u16())),

@@ -7,6 +7,7 @@ mod listing;
 pub mod wire;
 
 use std::cell::Cell;
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::decide::listing::Listing;
 use crate::decide::model::{InstanceId, State};
 use crate::decide::outcome::Outcome;
 use crate::exit::Failure;
-use crate::http::{self, Authorization, Proxy, Reason, Remedy};
+use crate::http::{self, Authorization, Proxy, Reason, Remedy, Secret};
 
 use body::{BodyError, read_json, read_text};
 pub use wire::Known;
@@ -91,10 +92,37 @@ pub struct Workers {
     pub in_container: bool,
 }
 
+impl Workers {
+    /// The credentials in every form in which they go out. What is shorter than three characters would be found anywhere.
+    fn as_sent(&self, http: &Client) -> Vec<Secret> {
+        let Some(url) = self.urls.first() else { return Vec::new() };
+        let request = http.get(url.clone()).headers(self.headers.clone());
+        let Ok(request) = self.authorization.authorize(request).build() else { return Vec::new() };
+        let values = request.headers().values().filter(|value| value.is_sensitive());
+        // Basic and Bearer stand before the secret.
+        let values = values.filter_map(|value| value.to_str().ok());
+        let values = values.flat_map(|value| {
+            let bare = value.split_once(' ').map(|(_, secret)| secret);
+            std::iter::once(value).chain(bare)
+        });
+        let password = match &self.authorization {
+            Authorization::Basic { password, .. } => Some(password.expose()),
+            _ => None,
+        };
+        let all = values.chain(password).filter(|secret| secret.chars().count() >= 3);
+        let mut all: Vec<Secret> = all.map(|secret| Secret::from(secret.to_owned())).collect();
+        // A whole one before its parts.
+        all.sort_by_key(|secret| Reverse(secret.expose().len()));
+        all
+    }
+}
+
 /// A client for one Kafka Connect cluster.
 pub struct Connect {
     http: Client,
     workers: Workers,
+    /// Every form in which the credentials go out.
+    credentials: Vec<Secret>,
     /// The worker that answered last, or is to be asked next: an index into the URLs.
     current: Cell<usize>,
     /// The worker with which a run begins.
@@ -104,7 +132,18 @@ pub struct Connect {
 impl Connect {
     /// A client for these workers. Nothing is sent.
     pub fn new(http: Client, workers: Workers) -> Self {
-        Self { http, workers, current: Cell::new(0), first: Cell::new(0) }
+        let credentials = workers.as_sent(&http);
+        Self { http, workers, credentials, current: Cell::new(0), first: Cell::new(0) }
+    }
+
+    async fn text(&self, response: Response) -> String {
+        self.mask(&read_text(response).await)
+    }
+
+    /// A text of somebody else's without the credentials that it was sent: a gateway may quote them in its error (AWS API
+    /// Gateway does).
+    fn mask(&self, text: &str) -> String {
+        self.credentials.iter().fold(text.to_owned(), |text, secret| text.replace(secret.expose(), "***"))
     }
 
     /// The worker that answered last, or the first.
@@ -217,7 +256,7 @@ impl Connect {
             let outcomes = listing.map_or_else(unknown, |listing| accepted(expected, &listing));
             return (Sent::Done(outcomes), true);
         }
-        let text = read_text(response).await;
+        let text = self.text(response).await;
         let sent = match answers::outcome(status, &text) {
             Outcome::Taken if matches!(call, Call::FailedOf { .. }) => match status {
                 StatusCode::NO_CONTENT => Sent::OldWorker,
@@ -240,7 +279,10 @@ impl Sent {
 
 impl Cluster for Connect {
     async fn listing(&self, known: &Known) -> Result<Listing, Failure> {
-        self.first_listing(known).await
+        self.first_listing(known).await.map_err(|failure| Failure {
+            error: anyhow::Error::msg(self.mask(&failure.message())),
+            ..failure
+        })
     }
 
     async fn status(&self, call: &Call) -> Result<Listing, Sent> {
@@ -265,7 +307,7 @@ impl Cluster for Connect {
                 Err(error) => Err(not_now(&error)),
             };
         }
-        match answers::outcome(status, &read_text(response).await) {
+        match answers::outcome(status, &self.text(response).await) {
             Outcome::NotFound(_) => Ok(Listing::default()),
             outcome @ (Outcome::Unauthorized(_) | Outcome::Unaddressable(_)) => Err(done(outcome)),
             _ => {
@@ -279,7 +321,7 @@ impl Cluster for Connect {
         let Some(url) = self.workers.urls.get(self.current.get()) else { return false };
         let version = async {
             let response = self.get(url, "/").await?;
-            Ok(read_text(response).await)
+            Ok(self.text(response).await)
         };
         match self.within_timeout(url, version).await {
             Ok(text) => answers::root_version(&text).is_some_and(|version| understands_kip_745(&version)),
