@@ -47,7 +47,7 @@ impl fmt::Display for BodyError {
             }
             Self::NotJson { error, .. } => write!(f, "the answer is not JSON ({error})"),
             Self::Encoded(encoding) => {
-                write!(f, "the answer is compressed ({encoding}), which guardian asks not to do")
+                write!(f, "the answer is compressed ({encoding}), though guardian asks for it plain")
             }
         }
     }

@@ -27,6 +27,7 @@ impl Connect {
     pub(super) async fn first_listing(&self, known: &Known) -> Result<Listing, Failure> {
         let began = Instant::now();
         let mut waits = AGAIN_AFTER.into_iter();
+        let mut told = String::new();
         loop {
             let failure = match self.look(known).await {
                 Err(failure) if failure.kind != Kind::Unauthorized => failure,
@@ -34,7 +35,13 @@ impl Connect {
             };
             let wait = waits.next().filter(|wait| began.elapsed().saturating_add(*wait) <= LAST_LOOK);
             let Some(wait) = wait else { return Err(failure) };
-            tracing::info!("{}; asking again in {}", failure.message(), humantime::format_duration(wait));
+            let (message, again) = (failure.message(), humantime::format_duration(wait));
+            if message == told {
+                tracing::info!("still no answer; asking again in {again}");
+            } else {
+                tracing::info!("{message}; asking again in {again}");
+            }
+            told = message;
             sleep(wait).await;
         }
     }

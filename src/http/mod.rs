@@ -231,7 +231,7 @@ pub fn explain_through(proxy: &Proxy, error: &reqwest::Error) -> Reason {
     match proxy {
         Proxy::Url(_) if perhaps => unreachable_proxy(error, &reason),
         Proxy::Environment if perhaps => Reason {
-            what: format!("{}, or a proxy of the environment cannot be reached", reason.what),
+            what: format!("{}; it may be the proxy that the environment names", reason.what),
             remedy: Some(Remedy::CheckProxy),
         },
         _ => reason,

@@ -189,9 +189,7 @@ fn about_certificate(error: &CertificateError) -> String {
         CertificateError::Revoked => "was revoked",
         // Their types are private to webpki and to the verifier; webpki's text is the name of its variant.
         CertificateError::Other(error) => match error.0.to_string().as_str() {
-            "CaUsedAsEndEntity" => {
-                "is the certificate of a CA itself: issue the server one of its own, signed by that CA"
-            }
+            "CaUsedAsEndEntity" => "is a CA's own: issue a server certificate signed by it",
             "UnsupportedCertVersion" => {
                 "is an X.509 v1 certificate: issue it anew as v3, with a subjectAltName"
             }

@@ -113,7 +113,7 @@ fn an_answer_that_is_no_listing_fails_the_run_and_changes_nothing() {
         (
             Answer::json(200, GZIP).header("Content-Encoding", "gzip"),
             "not_connect",
-            "the answer is compressed (gzip), which guardian asks not to do (whatever stands between guardian and the worker must not compress its answers)",
+            "the answer is compressed (gzip), though guardian asks for it plain (whatever stands between guardian and the worker must not compress its answers)",
         ),
         (
             Answer::json(503, GZIP).header("Content-Encoding", "gzip"),
@@ -211,11 +211,9 @@ fn a_text_run_says_the_same_on_stderr_and_nothing_on_stdout() {
     let ended = Guardian::at(&connect.url()).run().exits(1);
     assert_eq!((ended.stdout.as_str(), ended.stderr.lines().count()), ("", 3), "{ended:?}");
     let lines: Vec<&str> = ended.stderr.lines().collect();
-    for (line, says) in
-        lines.iter().zip(["asking again in 2s", "asking again in 5s", "(a worker that is still starting"])
-    {
-        assert!(line.contains("HTTP 404 as a web page") && line.contains(says), "{ended:?}");
-    }
+    assert!(lines[0].ends_with(": HTTP 404 as a web page; asking again in 2s"), "{ended:?}");
+    assert!(lines[1].ends_with("INFO still no answer; asking again in 5s"), "{ended:?}");
+    assert!(lines[2].contains("HTTP 404 as a web page (a worker that is still starting"), "{ended:?}");
 }
 
 #[test]
@@ -385,34 +383,33 @@ fn a_worker_that_cannot_list_all_is_asked_for_each() {
 
 #[test]
 fn one_by_one_a_401_or_a_dead_worker_ends_the_run() {
-    for (answer, kind) in [(Answer::status(401), "unauthorized"), (Answer::reset(), "unreachable")] {
+    each(vec![(Answer::status(401), "unauthorized"), (Answer::reset(), "unreachable")], |(answer, kind)| {
         let connect = Connect::start(Profile::V2_2);
         connect.connector("a").tasks(1);
         connect.connector("b").tasks(1);
         connect.fail_task("a", 0, Failure::always());
-        connect.on_status("b").answers(answer);
+        connect.on_status("b").answers(answer.clone());
         let guardian = Guardian::at(&connect.url());
         let (document, code) = guardian.run_json();
-        assert_eq!((document["error"]["kind"].as_str(), code), (Some(kind), 1));
+        assert_eq!((document["error"]["kind"].as_str(), code), (Some(*kind), 1));
         assert_eq!((connect.restarts(), guardian.remembered()), (Vec::new(), None));
-    }
-    for (answer, says) in
-        [(Answer::html(200, "x"), "a web page"), (Answer::json(200, "{}"), "not a list of names")]
-    {
+    });
+    let rows = vec![(Answer::html(200, "x"), "a web page"), (Answer::json(200, "{}"), "not a list of names")];
+    each(rows, |(answer, says)| {
         let connect = Connect::start(Profile::V3_3);
         connect.on_listing().answers(Answer::error(500, "broken"));
-        connect.on_names().answers(answer);
+        connect.on_names().answers(answer.clone());
         let (document, code) = Guardian::at(&connect.url()).run_json();
         assert_eq!((document["error"]["kind"].as_str(), code), (Some("not_connect"), 1));
         assert!(document["error"]["message"].as_str().unwrap().contains(says), "{document:#}");
-    }
+    });
 }
 
 #[test]
 fn one_by_one_a_run_needs_one_status_at_least() {
-    for profile in [Profile::V2_2, Profile::V3_3] {
-        let (connect, guardian) = after_one_restart(profile);
-        connect.on_listing().answers(if profile == Profile::V2_2 {
+    each(vec![Profile::V2_2, Profile::V3_3], |profile| {
+        let (connect, guardian) = after_one_restart(*profile);
+        connect.on_listing().answers(if *profile == Profile::V2_2 {
             Answer::normal()
         } else {
             Answer::error(500, "Failed to find any class")
@@ -425,7 +422,7 @@ fn one_by_one_a_run_needs_one_status_at_least() {
         let message = error["message"].as_str().unwrap();
         assert!(message.contains("no connector's status can be read (orders: HTTP 503)"), "{message}");
         assert!(std::fs::read(guardian.state()).unwrap() == before);
-    }
+    });
 }
 
 #[test]
@@ -525,17 +522,16 @@ fn all_workers_are_asked_twice_more_before_a_run_gives_up() {
         (Box::new(move |it| drop(it.on_listing().answers(cut()).times(1).then(busy()).times(1))), 3),
         (Box::new(|it| drop(it.on_listing().answers(Answer::hang()).times(1))), 2),
     ];
-    each(rows, |(spoil, asked)| {
-        for command in ["run", "status"] {
-            let connect = Connect::start(Profile::V3_9);
-            connect.connector("orders").tasks(1);
-            connect.fail_task("orders", 0, Failure::always());
-            spoil(&connect);
-            let guardian = Guardian::at(&connect.url()).env("GUARDIAN_TIMEOUT", "1s");
-            let ended = guardian.with(&[command]).exits(0);
-            assert_eq!(connect.listings(), *asked, "{ended:#?}");
-            assert!(ended.stderr.contains("asking again in 2s"), "{ended:#?}");
-        }
+    let cases = rows.iter().flat_map(|row| ["run", "status"].map(|command| (row, command)));
+    each(cases.collect(), |((spoil, asked), command)| {
+        let connect = Connect::start(Profile::V3_9);
+        connect.connector("orders").tasks(1);
+        connect.fail_task("orders", 0, Failure::always());
+        spoil(&connect);
+        let guardian = Guardian::at(&connect.url()).env("GUARDIAN_TIMEOUT", "1s");
+        let ended = guardian.with(&[command]).exits(0);
+        assert_eq!(connect.listings(), *asked, "{ended:#?}");
+        assert!(ended.stderr.contains("asking again in 2s"), "{ended:#?}");
     });
 }
 

@@ -215,7 +215,7 @@ fn no_credential_is_printed_logged_or_remembered_whatever_fails() {
         failures().into_iter().enumerate().map(|(number, failure)| (failure, kinds[number % kinds.len()]));
     let told = std::sync::Mutex::new(std::collections::VecDeque::from_iter(stories));
     // A few at a time: each starts nine processes, one after another.
-    each((0..6).collect(), |_| {
+    each((0..12).collect(), |_| {
         while let Some(((of_listing, answer), credentials)) = { told.lock().unwrap().pop_front() } {
             let connect = Connect::start(Profile::V3_9);
             a_failed_task(&connect);
@@ -255,13 +255,13 @@ fn no_credential_is_in_the_errors_of_tls_and_proxies() {
     ];
     let refusing = Proxy::start(Some("407 Proxy Authentication Required"));
     let proxies = [Proxy::start(None).url, refusing.url, workers[0].closed_url(), "none".to_owned()];
-    for (number, worker) in workers.iter().enumerate() {
+    each(workers.iter().enumerate().collect(), |(number, worker)| {
         a_failed_task(worker);
-        let proxy = proxies[number % proxies.len()].replace("//", &format!("//bob:{PROXY_PASSWORD}@"));
+        let proxy = proxies[*number % proxies.len()].replace("//", &format!("//bob:{PROXY_PASSWORD}@"));
         let guardian = safe.guardian(&worker.url(), Credentials::Variables).env("GUARDIAN_PROXY", &proxy);
         let guardian = guardian.env("GUARDIAN_DEADLINE", "2s");
         safe.tell_all(&guardian, &format!("worker {number}"));
-    }
+    });
     assert!(!workers[3].restarts().is_empty(), "the client's key was in use");
 }
 
@@ -299,16 +299,14 @@ fn no_credential_is_in_the_errors_of_settings() {
         vec![("KAFKA_CONNECT_KEY_FILE", safe.file("token"))],
         vec![("MAX_RESTART", format!("password={PASSWORD}"))],
     ];
-    each(wrong, |settings| {
+    let forms = ["run", "status", "schedule"].into_iter().flat_map(|it| [(it, "text"), (it, "json")]);
+    let cases = wrong.iter().flat_map(|settings| forms.clone().map(move |form| (settings, form)));
+    each(cases.collect(), |(settings, (command, output))| {
         let guardian = safe.guardian("http://localhost:1", Credentials::Variables);
         let guardian = settings.iter().fold(guardian, |it, (name, value)| it.env(name, value));
-        for command in ["run", "status", "schedule"] {
-            for output in ["text", "json"] {
-                let ended = guardian.with(&[command, "--output", output]);
-                assert!(ended.code != 0 || command == "schedule", "{settings:?} {command}: {ended:?}");
-                safe.none_printed(&ended, &format!("{settings:?} {command}"));
-            }
-        }
+        let ended = guardian.with(&[command, "--output", output]);
+        assert!(ended.code != 0 || *command == "schedule", "{settings:?} {command}: {ended:?}");
+        safe.none_printed(&ended, &format!("{settings:?} {command}"));
     });
     // A password on the command line would be seen by everybody: there is no flag for one.
     for arguments in [

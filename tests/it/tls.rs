@@ -94,7 +94,8 @@ fn tls_with_a_private_ca_works_and_every_bad_certificate_is_told_apart() {
     });
 }
 
-const THE_CA: &str = "TLS: the server's certificate is the certificate of a CA itself: issue the server one of its own, signed by that CA ()";
+const THE_CA: &str =
+    "TLS: the server's certificate is a CA's own: issue a server certificate signed by it ()";
 
 /// A file that `certificates/make` made.
 macro_rules! made {
