@@ -150,7 +150,8 @@ fn answer_of_another(code: u16, text: &str, told: Arc<str>) -> Outcome {
         204 => Outcome::Taken,
         // A gateway may leave out the body or make up another one; a page is one to log in.
         200..=299 if !is_page(text) && !names_an_error(text) => Outcome::Taken,
-        400 if is_page(text) => Outcome::Unaddressable(
+        // Jetty 12's words; nginx says with a 400 that it wants a client certificate.
+        400 if text.contains("Ambiguous URI") || text.contains("Path Character") => Outcome::Unaddressable(
             "HTTP 400: Connect cannot address this name (Connect 4 refuses / % and \\ in it); only a connector with another name can be restarted".into(),
         ),
         401 | 403 => Outcome::Unauthorized(told),
@@ -290,11 +291,23 @@ fn is_page(text: &str) -> bool {
     text.trim_start().starts_with('<')
 }
 
-/// What the body says, behind a colon and safe to print; nothing for a page or
-/// nothing.
+/// The title of a page, without the code that a server puts before it.
+fn title(page: &str) -> Option<&str> {
+    let (_, behind) = page.split_once("<title>")?;
+    let (title, _) = behind.split_once("</title>")?;
+    let title = title.trim();
+    Some(
+        title
+            .strip_prefix("Error ")
+            .unwrap_or(title)
+            .trim_start_matches(|c: char| c.is_ascii_digit() || c == ' '),
+    )
+}
+
+/// What the body says, behind a colon and safe to print; of a page its title.
 pub(super) fn message_suffix(text: &str) -> String {
-    let text =
-        connect_message(text).unwrap_or_else(|| if is_page(text) { String::new() } else { text.to_owned() });
+    let plain = || if is_page(text) { title(text).unwrap_or_default() } else { text }.to_owned();
+    let text = connect_message(text).unwrap_or_else(plain);
     let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     if line.is_empty() { String::new() } else { format!(": {}", one_line(line)) }
 }
@@ -325,7 +338,12 @@ mod tests {
     #[test]
     fn what_a_body_says_is_one_line_without_secrets() {
         assert_eq!(message_suffix(&json("password=x\\nmore")), ": password=***");
-        assert_eq!(message_suffix(HTML), "");
+        assert_eq!(message_suffix(HTML), ": Ambiguous URI path separator");
+        assert_eq!(
+            message_suffix("<html><head><title>400 The SSL certificate error</title>"),
+            ": The SSL certificate error"
+        );
+        assert_eq!(message_suffix("<h1>no title</h1>"), "");
         assert_eq!(message_suffix("\n plain \u{1b}[1m"), ": plain [1m");
     }
 }

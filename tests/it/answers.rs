@@ -136,6 +136,11 @@ fn rows() -> Vec<Row> {
         // Refused.
         row(400, "failed", "cannot address this name").charged().error("restart"),
         refused(connect(400, "bad"), "HTTP 400: bad"),
+        // ingress-nginx#7176: no word on the name.
+        refused(
+            Answer::text(400, "text/html", "<html><head><title>400 No required SSL certificate was sent</title>"),
+            "HTTP 400: No required SSL certificate was sent",
+        ),
         row(401, "failed", "HTTP 401: User cannot access the resource.").error("unauthorized"),
         row(page(401), "failed", "HTTP 401").error("unauthorized"),
         row(page(403), "failed", "HTTP 403").error("unauthorized"),
