@@ -167,6 +167,14 @@ settings! {
         "No second restart of an instance within this time, whatever the back-off says";
     STUCK_AFTER: BACKOFF, PLANNING, Some("stuck-after"), &["GUARDIAN_STUCK_AFTER"], "off|RUNS", Value("off"), Set,
         "Restart also what has been UNASSIGNED or RESTARTING for so many runs";
+    WATCH: BACKOFF, PLANNING, Some("watch"), &["GUARDIAN_WATCH"], "DURATION", Value("30s"), Set,
+        "How long what was restarted must run before more of the same cause follow; 0s sends everything at once";
+    GROUP_FROM: BACKOFF, PLANNING, Some("group-from"), &["GUARDIAN_GROUP_FROM"], "N|off", Value("3"), Set,
+        "From so many connectors on, failures of one cause go in waves";
+    GROUP_REST: BACKOFF, PLANNING, Some("group-rest"), &["GUARDIAN_GROUP_REST"], "RUNS", Value("2"), Set,
+        "The longest rest of such a group after a wave that failed again, in runs or steps";
+    KEEP_TRYING: BACKOFF, PLANNING, Some("keep-trying"), &["GUARDIAN_KEEP_TRYING"], "off|RUNS|DURATION", Value("off"), Set,
+        "When nobody of a cause has a restart left, one gets another this often: in runs, or a duration when the step is one";
     INCLUDE: WHICH, SEEING, Some("include"), &["GUARDIAN_INCLUDE"], "PATTERN", Told("all"), Append,
         "Connectors to restart, by name with * and ?; repeatable, commas in the environment";
     EXCLUDE: WHICH, SEEING, Some("exclude"), &["GUARDIAN_EXCLUDE"], "PATTERN", Told("none"), Append,

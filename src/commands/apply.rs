@@ -41,6 +41,8 @@ pub(super) enum Halt {
     Unauthorized,
     /// No worker accepts a connection.
     NoWorker,
+    /// Connect itself looks sick: it leaves fates unknown, or takes nothing.
+    Sick,
 }
 
 impl Halt {
@@ -51,6 +53,7 @@ impl Halt {
             Self::Signal(_) => "the run was interrupted",
             Self::Unauthorized => "not sent, because another restart was not allowed",
             Self::NoWorker => "not sent, because no worker could be reached",
+            Self::Sick => "not sent, because Connect does not do what it is asked for",
         }
     }
 }
@@ -67,7 +70,17 @@ struct Sending<'a, C> {
     kip_745: OnceCell<bool>,
     /// An old worker has answered such a call: none is sent any more.
     old_worker: Cell<bool>,
+    /// Answers in a row that left a fate unknown.
+    unknown: Cell<u32>,
+    /// Connectors in a row whose "not now" did not pass.
+    not_now: Cell<u32>,
 }
+
+/// After so many answers in a row that are unknown nothing more is sent: a herder that is stuck answers each call with 500
+/// "Request timed out", after 90 s.
+const UNKNOWN_IN_A_ROW: u32 = 2;
+/// After so many connectors in a row whose "not now" did not pass nothing more is sent.
+const NOT_NOW_IN_A_ROW: u32 = 3;
 
 /// Within what the calls are sent.
 #[derive(Clone, Copy, Debug)]
@@ -89,10 +102,11 @@ pub(super) struct Applied {
     pub one_by_one: bool,
 }
 
-/// Sends all batches and notes on the charges what became of them. A charge without an outcome was not sent.
+/// Sends all batches, when `careful` one before the others, and notes on the charges what became of them. A charge without an outcome was not sent.
 pub(super) async fn apply<C: Cluster>(
     cluster: &C,
     batches: Vec<Batch>,
+    careful: bool,
     charges: &mut ByInstance<Charge>,
     Bounds { parallel, read_at, mut end }: Bounds,
     clock: &Clock<'_>,
@@ -106,6 +120,9 @@ pub(super) async fn apply<C: Cluster>(
         halt: watch::Sender::new(None),
         kip_745: OnceCell::new(),
         old_worker: Cell::new(false),
+        // When careful, the first such answer is one too many.
+        unknown: Cell::new(if careful { UNKNOWN_IN_A_ROW.saturating_sub(1) } else { 0 }),
+        not_now: Cell::new(if careful { NOT_NOW_IN_A_ROW.saturating_sub(1) } else { 0 }),
     };
     // A signal or the deadline that came before the first request leaves nothing to be sent.
     let early = *interrupt.borrow();
@@ -114,9 +131,7 @@ pub(super) async fn apply<C: Cluster>(
     } else if Instant::now() >= end {
         sending.stop(Halt::Deadline);
     }
-    let mut all = std::pin::pin!(
-        stream::iter(batches).for_each_concurrent(parallel.max(1), |batch| sending.send_all(batch))
-    );
+    let mut all = std::pin::pin!(sending.send(batches, careful, parallel));
     let (mut first, mut second) = (interrupt.clone(), interrupt.clone());
     let mut signalled = early.is_some();
     loop {
@@ -143,6 +158,14 @@ pub(super) async fn apply<C: Cluster>(
 }
 
 impl<C: Cluster> Sending<'_, C> {
+    /// In parallel over connectors; when `careful`, one first and the others after its answer.
+    async fn send(&self, mut batches: Vec<Batch>, careful: bool, parallel: usize) {
+        let others = batches.split_off(if careful { batches.len().min(1) } else { 0 });
+        for some in [batches, others] {
+            stream::iter(some).for_each_concurrent(parallel.max(1), |batch| self.send_all(batch)).await;
+        }
+    }
+
     async fn send_all(&self, batch: Batch) {
         let mut calls: VecDeque<Call> = batch.into();
         let mut read_at = Some(self.read_at);
@@ -156,7 +179,7 @@ impl<C: Cluster> Sending<'_, C> {
                 calls.extend(Call::one_by_one(expected.iter().cloned()));
                 continue;
             }
-            match self.send(&call, read_at).await {
+            match self.send_one(&call, read_at).await {
                 Understood::Whole if matches!(call, Call::ConnectorFirst { .. }) => {
                     if !self.tasks_may_follow(&call) {
                         return; // What depends on it comes behind it, and nothing else does.
@@ -197,7 +220,7 @@ impl<C: Cluster> Sending<'_, C> {
 
     /// Sends one call, again for as long as the answer is "not now". `read_at` is when its status was asked for; `None`
     /// when something has changed since.
-    async fn send(&self, call: &Call, mut read_at: Option<Instant>) -> Understood {
+    async fn send_one(&self, call: &Call, mut read_at: Option<Instant>) -> Understood {
         let started = Instant::now();
         let mut waits = AGAIN_AFTER.iter();
         loop {
@@ -225,7 +248,16 @@ impl<C: Cluster> Sending<'_, C> {
                             _ => {}
                         }
                     }
+                    let is_unknown = outcomes.iter().any(|(_, it)| matches!(it, Outcome::Unknown(_)));
                     self.note(outcomes);
+                    if matches!(call, Call::FailedOf { .. }) {
+                        self.by_several(call.ids());
+                    }
+                    self.unknown.set(if is_unknown { self.unknown.get().saturating_add(1) } else { 0 });
+                    self.not_now.set(0);
+                    if self.unknown.get() >= UNKNOWN_IN_A_ROW {
+                        self.stop(Halt::Sick);
+                    }
                     return Understood::Whole;
                 }
                 Sent::OldWorker => {
@@ -236,7 +268,13 @@ impl<C: Cluster> Sending<'_, C> {
                     self.note(call.all(&outcome));
                     let wait =
                         waits.next().filter(|wait| started.elapsed().saturating_add(**wait) <= TRIED_FOR);
-                    let Some(wait) = wait else { return Understood::Whole };
+                    let Some(wait) = wait else {
+                        self.not_now.set(self.not_now.get().saturating_add(1));
+                        if self.not_now.get() >= NOT_NOW_IN_A_ROW {
+                            self.stop(Halt::Sick);
+                        }
+                        return Understood::Whole;
+                    };
                     tokio::select! {
                         () = sleep(*wait) => {}
                         () = self.halting() => return Understood::Whole,
@@ -275,6 +313,15 @@ impl<C: Cluster> Sending<'_, C> {
         for (id, outcome) in outcomes {
             if let Some(charge) = charges.get_mut(&id) {
                 charge.note(outcome, now);
+            }
+        }
+    }
+
+    fn by_several(&self, ids: &[InstanceId]) {
+        let mut charges = self.charges.borrow_mut();
+        for id in ids {
+            if let Some(charge) = charges.get_mut(id) {
+                charge.by_several = true;
             }
         }
     }

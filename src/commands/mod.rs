@@ -6,6 +6,7 @@ pub mod reset;
 pub mod run;
 pub mod schedule;
 pub mod status;
+mod watch;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;

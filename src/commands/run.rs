@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
-use super::apply::{Applied, Bounds, Halt, apply};
+use super::apply::{Bounds, Halt, apply};
+use super::watch::watch;
 use super::{Clock, connect, exit, fail, publish, system_clock};
 use crate::cli::Command;
 use crate::config::Config;
@@ -19,7 +20,9 @@ use crate::decide::plan::{Plan, Rules, plan};
 use crate::decide::policy::Policy;
 use crate::decide::row::View;
 use crate::decide::table::ByInstance;
+use crate::decide::text::name_some;
 use crate::decide::time::Timestamp;
+use crate::decide::watch::LONGEST_TRANSITION;
 use crate::exit::{Exit, Failure, Kind};
 use crate::logging::NEWS;
 use crate::report::news::news;
@@ -27,6 +30,8 @@ use crate::report::{About, RunReport};
 use crate::signal::{Interrupt, interrupted};
 use crate::store::{self, Loaded, Store};
 
+/// So many connectors of a wave are named in the log.
+const NAMED: usize = 5;
 const ONE_BY_ONE: &str = "Connect did not understand the restart of several: it restarted a connector's own instance \
      instead (does a proxy drop the query?); from now on each is restarted by itself";
 
@@ -139,29 +144,53 @@ pub async fn one_run<C: Cluster, S: Store>(
     let read_at = Instant::now();
     let mut report = read_and_plan(cluster, loaded, options.rules, now, end, interrupt).await;
     let (ledger, Some(plan)) = (&mut report.ledger, &mut report.plan) else { return Ok(report) };
+    let policy = options.rules.policy;
 
     plan.record_told(ledger, now);
-    let mut remedy = None;
-    if plan.due().next().is_some() {
-        log_due(plan, ledger, options.rules.policy);
+    let (mut remedy, mut sent) = (None, 0_u64);
+    while plan.due().next().is_some() {
+        log_due(plan, ledger, policy);
         let mut charges = charge(plan, ledger, now);
         if let Err(failure) = store.charge(ledger, now.plus(options.deadline)).await {
             plan.record(ledger, charges, &"not sent, because the state could not be written".into());
             report.failure = Some(failure);
-            return Ok(report);
+            if sent == 0 {
+                return Ok(report);
+            }
+            break;
         }
         let bounds = Bounds { parallel: options.parallel, read_at, end };
-        let Applied { halt, one_by_one } =
-            apply(cluster, plan.batches(ledger), &mut charges, bounds, clock, interrupt).await;
+        let careful = std::mem::take(&mut ledger.careful);
+        let applied =
+            apply(cluster, plan.batches(ledger), careful, &mut charges, bounds, clock, interrupt).await;
         ledger.first_url = cluster.begin_next_with();
-        if one_by_one && !ledger.one_by_one {
+        ledger.careful = applied.halt == Some(Halt::Sick);
+        if applied.one_by_one && !ledger.one_by_one {
             ledger.one_by_one = true;
             plan.warnings.push(ONE_BY_ONE.to_owned());
         }
-        remedy = charges.iter().find_map(|charge| Remedy::of(charge.outcome.as_ref()?));
-        plan.record(ledger, charges, &halt.map_or("not sent", Halt::reason).into());
+        remedy = remedy.or_else(|| charges.iter().find_map(|charge| Remedy::of(charge.outcome.as_ref()?)));
+        sent = sent.saturating_add(u64::try_from(charges.len()).unwrap_or(u64::MAX));
+        let mut watched = plan.to_watch(&charges, clock());
+        plan.record(ledger, charges, &applied.halt.map_or("not sent", Halt::reason).into());
+        let mut halt = applied.halt;
+        let looks = plan.is_waited_for(&watched);
+        if halt.is_none() && looks {
+            let watching = humantime::format_duration(policy.together.watch);
+            tracing::info!(
+                "watching for {watching} what was restarted, before more of the same cause follow"
+            );
+            halt = watch(cluster, &mut watched, policy.together.watch, end, clock, interrupt).await;
+        }
+        plan.judge_waves(ledger, &watched, looks, now);
         report.failure = halt_failure(halt);
+        if halt.is_some() || !has_room(policy, end) {
+            plan.leave_waves();
+        }
+        plan.next_waves(ledger, policy, clock());
+        plan.ration(policy, ledger, sent);
     }
+    plan.explain_waits(ledger);
     report.failure = report.failure.take().or_else(|| incomplete(plan, remedy));
     if (remembered_before || !ledger.records.is_empty())
         && let Err(failure) = store.save(ledger).await
@@ -182,9 +211,18 @@ fn charge(plan: &Plan, ledger: &mut Ledger, now: Timestamp) -> ByInstance<Charge
         if line.connector_first {
             ledger.charge_connector(&mut charge);
         }
+        if line.beyond_limit {
+            ledger.charge_beyond_limit(&charge);
+        }
         charge
     }));
     charges.into()
+}
+
+/// Whether the run has time for another wave and a look at it.
+fn has_room(policy: &Policy, end: Instant) -> bool {
+    let look = policy.together.watch.max(LONGEST_TRANSITION);
+    Instant::now().checked_add(look).is_some_and(|over| over <= end)
 }
 
 fn end_of(deadline: Duration) -> Instant {
@@ -237,13 +275,23 @@ async fn read(
 
 /// What is about to be done. The trace is gone as soon as the instance restarts: its cause is logged before.
 fn log_due(plan: &Plan, ledger: &Ledger, policy: &Policy) {
-    for line in plan.due() {
+    for line in plan.due().filter(|line| !plan.is_watched(&line.id)) {
         let attempt = ledger.attempts(&line.id).saturating_add(1);
         let of = policy.limit().map_or_else(String::new, |limit| format!(" of {limit}"));
         let cause = line.cause.as_ref().map_or("no trace", |cause| &cause.text);
         let state = line.state.as_ref().map_or("absent", State::as_str);
         let how = line.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
         tracing::info!("{} is {state} and due for attempt {attempt}{of}{how}: {cause}", line.id);
+    }
+    for (group, wave) in plan.waves() {
+        let names = name_some(&wave, NAMED);
+        let (count, all) = (wave.len(), group.connectors);
+        let cause = &group.cause;
+        tracing::info!(
+            "wave of {count} of the {all} connectors of group {}, {names}: {}",
+            cause.key,
+            cause.text
+        );
     }
 }
 

@@ -141,17 +141,10 @@ fn since(seconds: u64) -> String {
 mod tests {
     use super::*;
     use crate::decide::policy::Pace;
+    use crate::decide::policy::tests::doubling;
 
     fn policy() -> Policy {
-        Policy {
-            backoff: true,
-            max_restart: Some(7),
-            ratio: 2,
-            pace: Pace::Runs { cap: None },
-            settle: Duration::from_secs(30),
-            stuck_after: None,
-            max_per_run: None,
-        }
+        Policy { settle: Duration::from_secs(30), ..doubling() }
     }
 
     fn runs(policy: &Policy) -> Vec<u64> {

@@ -1,10 +1,12 @@
 //! The settings that decide about restarts.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::sources::{DURATION, Inputs, at_least, or_word, positive_duration};
 use crate::cli;
-use crate::decide::policy::{Pace, Policy};
+use crate::decide::policy::{Pace, Policy, TogetherPolicy, Wait};
 
 pub(super) fn read(inputs: &Inputs<'_>) -> Result<Policy> {
     Ok(Policy {
@@ -27,15 +29,37 @@ pub(super) fn read(inputs: &Inputs<'_>) -> Result<Policy> {
             "a whole number, or unlimited",
             or_word("unlimited", at_least(0)),
         )?,
+        together: together(inputs)?,
     })
 }
 
+fn together(inputs: &Inputs<'_>) -> Result<TogetherPolicy> {
+    let keep_trying = inputs.value(&cli::KEEP_TRYING)?;
+    Ok(TogetherPolicy {
+        group_from: inputs.parsed(
+            &cli::GROUP_FROM,
+            "a whole number from 2, or off",
+            or_word("off", at_least(2)),
+        )?,
+        watch: inputs.parsed(&cli::WATCH, DURATION, |text| humantime::parse_duration(text).ok())?,
+        rest: inputs.parsed(&cli::GROUP_REST, "a whole number of runs from 1", at_least(1))?,
+        keep_trying: if step(inputs)?.is_none() {
+            let takes = "off or a whole number of runs, because --backoff-step counts runs";
+            keep_trying.parse(takes, or_word("off", at_least(1)))?.map(Wait::Runs)
+        } else {
+            let takes = "off or a duration such as 3h, because --backoff-step counts the clock";
+            keep_trying.parse(takes, or_word("off", positive_duration))?.map(Wait::Time)
+        },
+    })
+}
+
+/// The length of a step; `None` counts runs.
+fn step(inputs: &Inputs<'_>) -> Result<Option<Duration>> {
+    inputs.parsed(&cli::BACKOFF_STEP, "run, or a duration such as 5m", or_word("run", positive_duration))
+}
+
 fn pace(inputs: &Inputs<'_>) -> Result<Pace> {
-    let step = inputs.parsed(
-        &cli::BACKOFF_STEP,
-        "run, or a duration such as 5m",
-        or_word("run", positive_duration),
-    )?;
+    let step = step(inputs)?;
     let cap = inputs.value(&cli::BACKOFF_CAP)?;
     Ok(match step {
         None => {

@@ -116,7 +116,9 @@ impl Plan {
             let order = |line: &&Line| (is_refused(line, ledger), ledger.attempts(&line.id));
             let first = lines.iter().map(order).min().unwrap_or_default();
             lines.sort_by_key(|line| is_refused(line, ledger));
-            batches.push((first, calls(connector, &lines, ledger)));
+            // A plain restart shows the old FAILED for a while: what is watched goes by the call for several.
+            let least = if lines.iter().any(|line| self.is_watched(&line.id)) { 1 } else { 2 };
+            batches.push((first, calls(connector, &lines, least, ledger)));
         }
         batches.sort_by_key(|(order, _)| *order);
         batches.into_iter().map(|(_, batch)| batch).collect()
@@ -129,12 +131,12 @@ fn is_refused(line: &Line, ledger: &Ledger) -> bool {
 
 /// One KIP-745 call restarts whatever has failed in a connector by the time it arrives. It is used only where that cannot
 /// restart anything else that is remembered: a neighbour that waits, gave up, or only just recovered.
-fn calls(connector: &Arc<str>, due: &[&Line], ledger: &Ledger) -> Batch {
+fn calls(connector: &Arc<str>, due: &[&Line], least: usize, ledger: &Ledger) -> Batch {
     let all_failed = due.iter().all(|line| line.state == Some(State::Failed));
     let remembered = ledger.records.of_connector(connector).len();
     let (last, others): (Vec<&Line>, Vec<&Line>) = due.iter().partition(|line| line.connector_first);
     let together = !ledger.one_by_one && last.is_empty() && all_failed;
-    if due.len() > 1 && together && remembered == due.len() {
+    if due.len() >= least && together && remembered == due.len() {
         let expected = due.iter().map(|line| line.id.clone()).collect();
         return vec![Call::FailedOf { connector: Arc::clone(connector), expected }];
     }

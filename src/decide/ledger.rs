@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::cause::Cause;
+use super::group::Group;
 use super::listing::{Listing, Sighting};
 use super::model::{InstanceId, State};
 use super::outcome::Outcome;
@@ -25,6 +26,10 @@ pub struct Ledger {
     /// The call for several (KIP-745) is not understood, whatever Connect says of its version: a proxy drops the query. It
     /// restarted a connector's own instance that was well.
     pub one_by_one: bool,
+    /// Connect itself looked sick: the next run begins with a single connector.
+    pub careful: bool,
+    /// The groups of which a wave was sent.
+    pub groups: Vec<Group>,
 }
 
 /// The receipt of one attempt that was charged: what the record was before, and what became of the restart.
@@ -32,11 +37,14 @@ pub struct Ledger {
 pub struct Charge {
     pub id: InstanceId,
     attempts_before: u32,
+    extra_before: u32,
     last_attempt_before: Option<Attempt>,
     /// Its connector's own instance is to be restarted before it.
     pub connector_first: bool,
     /// It was.
     pub connector_restarted: bool,
+    /// It went with the call for several (KIP-745), which shows `RESTARTING` in between.
+    pub by_several: bool,
     /// `None` as long as no request was sent.
     pub outcome: Option<Outcome>,
     /// When the outcome was known.
@@ -146,20 +154,30 @@ impl Ledger {
         let mut charge = Charge {
             id: id.clone(),
             attempts_before: 0,
+            extra_before: 0,
             last_attempt_before: None,
             connector_first: false,
             connector_restarted: false,
+            by_several: false,
             outcome: None,
             answered: None,
         };
         if let Some(record) = self.records.get_mut(id) {
             let episode = record.episode.get_or_insert(Episode::starting(run, now));
             charge.attempts_before = episode.attempts;
+            charge.extra_before = episode.extra;
             charge.last_attempt_before = episode.last_attempt;
             episode.attempts = episode.attempts.saturating_add(1);
             episode.last_attempt = Some(Attempt { run, at: now, answered: now });
         }
         charge
+    }
+
+    /// Lets this attempt be one beyond the limit.
+    pub fn charge_beyond_limit(&mut self, charge: &Charge) {
+        if let Some(episode) = self.episode_mut(&charge.id) {
+            episode.extra = episode.extra.saturating_add(1);
+        }
     }
 
     /// Charges this attempt also the restart of its connector's own instance before it.
@@ -174,6 +192,7 @@ impl Ledger {
     pub fn refund(&mut self, charge: &Charge) {
         if let Some(episode) = self.episode_mut(&charge.id) {
             episode.attempts = charge.attempts_before;
+            episode.extra = charge.extra_before;
             episode.last_attempt = charge.last_attempt_before;
             if charge.connector_first {
                 episode.connector_restarted = charge.connector_restarted;
@@ -245,6 +264,7 @@ impl Record {
     fn see_failed(&mut self, seen: &Sighting, run: u64, now: Timestamp) {
         let episode = self.episode.get_or_insert_with(|| Episode::starting(run, now));
         episode.healthy = None;
+        episode.last_failed_run = run;
         if episode.is_phantom() && episode.has_news(seen) {
             episode.not_taken = None;
         }

@@ -93,6 +93,11 @@ impl Listing {
         }
     }
 
+    /// It says something of this connector.
+    pub fn speaks_of(&self, connector: &str) -> bool {
+        !self.sightings.of_connector(connector).is_empty()
+    }
+
     /// It tells of no connector, or of none that can be understood.
     pub fn nothing_understood(&self) -> bool {
         let not_understood = u64::try_from(self.not_understood.len()).unwrap_or(u64::MAX);

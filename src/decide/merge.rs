@@ -31,6 +31,8 @@ impl Ledger {
             records: merged.collect(),
             first_url: self.first_url,
             one_by_one: self.one_by_one,
+            careful: self.careful,
+            groups: self.groups,
         }
     }
 }

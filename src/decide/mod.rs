@@ -9,6 +9,7 @@ pub mod advice;
 pub mod calls;
 pub mod cause;
 pub mod event;
+pub mod group;
 pub mod interner;
 pub mod ledger;
 pub mod listing;
@@ -25,6 +26,8 @@ pub mod select;
 pub mod table;
 pub mod text;
 pub mod time;
+pub mod watch;
+mod waves;
 
 #[cfg(test)]
 mod tests;

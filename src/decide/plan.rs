@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::action::Action;
 use super::cause::Cause;
 use super::event::Event;
+use super::group::Together;
 use super::ledger::Ledger;
 use super::listing::{Listing, Sighting};
 use super::model::{Counts, InstanceId, State};
@@ -51,6 +52,10 @@ pub struct Line {
     pub reason: Option<Arc<str>>,
     /// Its connector's own instance is restarted before it.
     pub connector_first: bool,
+    /// It has the right to a restart, and waits for its group.
+    pub right: bool,
+    /// The restart is one beyond the limit (`--keep-trying`).
+    pub beyond_limit: bool,
     /// `error` or `reason` means that the run could not do all its work.
     pub incomplete: bool,
     /// What happened to it that somebody may want to be told of.
@@ -69,6 +74,8 @@ pub struct Plan {
     /// Connectors and tasks by state; `None` when Connect was not read.
     pub counts: Option<(Counts, Counts)>,
     pub lines: ByInstance<Line>,
+    /// Failures of one cause that go together.
+    pub groups: Vec<Together>,
     /// What a person should know besides, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -77,14 +84,17 @@ pub struct Plan {
 pub fn plan(ledger: &mut Ledger, mut listing: Listing, rules: Rules<'_>, now: Timestamp) -> Plan {
     listing.no_tasks.retain(|name| !rules.no_tasks_ok.match_any(name));
     let recovered = ledger.observe(&listing, rules.policy, now);
+    let proven = ledger.prove(&recovered, rules.policy, now);
     let judge = Judge { ledger, rules, now, recovered };
     let mut plan = Plan {
         warnings: judge.warnings(&listing),
         counts: Some((listing.connectors.clone(), judge.tasks(&listing))),
         lines: judge.lines(listing),
+        groups: Vec::new(),
     };
     plan.warn_long_in_transition(ledger, rules);
-    plan.ration(rules.policy, ledger);
+    plan.gather(ledger, rules.policy, &proven, now);
+    plan.ration(rules.policy, ledger, 0);
     plan
 }
 
@@ -165,9 +175,10 @@ impl Plan {
     }
 
     /// Keeps the run within `--max-restarts-per-run`: what Connect refuses goes last, those with the fewest attempts go
-    /// first, then those that failed first.
-    fn ration(&mut self, policy: &Policy, ledger: &Ledger) {
+    /// first, then those that failed first. `sent` is what earlier waves of this run have used.
+    pub fn ration(&mut self, policy: &Policy, ledger: &Ledger, sent: u64) {
         let Some(limit) = policy.max_per_run else { return };
+        let left = limit.saturating_sub(sent);
         let mut due: Vec<&mut Line> =
             self.lines.iter_mut().filter(|line| line.action == Action::Due).collect();
         due.sort_by_key(|line| {
@@ -176,7 +187,7 @@ impl Plan {
         });
         let reason: Arc<str> =
             format!("over the {limit} restarts of one run (--max-restarts-per-run)").into();
-        for line in due.into_iter().skip(usize::try_from(limit).unwrap_or(usize::MAX)) {
+        for line in due.into_iter().skip(usize::try_from(left).unwrap_or(usize::MAX)) {
             line.action = Action::Deferred;
             line.error = Some(Arc::clone(&reason));
         }
@@ -345,6 +356,8 @@ impl Line {
             error: None,
             reason: None,
             connector_first: false,
+            right: false,
+            beyond_limit: false,
             incomplete: false,
             event: None,
         }
@@ -372,7 +385,7 @@ fn failed(connector: &str, episode: Option<&Episode>, rules: Rules<'_>, run: u64
         return Action::Excluded;
     }
     let Some(episode) = episode else { return Action::Due };
-    if rules.policy.gives_up(episode.attempts) {
+    if rules.policy.gives_up(episode) {
         Action::GaveUp
     } else if rules.policy.due(episode, run, now) == Next::Runs(0) {
         Action::Due

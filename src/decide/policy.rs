@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::group::Group;
 use super::record::{Attempt, Episode, NotTaken, Streak};
 use super::time::Timestamp;
 
@@ -40,6 +41,21 @@ pub struct Policy {
     pub stuck_after: Option<u64>,
     /// Restarts within one run, counted in instances.
     pub max_per_run: Option<u64>,
+    /// How failures of one cause go together.
+    pub together: TogetherPolicy,
+}
+
+/// How failures of one cause go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TogetherPolicy {
+    /// From so many connectors on they go in waves; `None` is never.
+    pub group_from: Option<usize>,
+    /// What was restarted must run for so long before the next wave; zero sends everything at once.
+    pub watch: Duration,
+    /// The longest rest after a bad wave, in runs or steps.
+    pub rest: u64,
+    /// When nobody of a cause has a restart left, one gets another after this wait.
+    pub keep_trying: Option<Wait>,
 }
 
 /// What the back-off counts.
@@ -95,9 +111,46 @@ impl Policy {
         self.max_restart.filter(|_| self.backoff)
     }
 
-    /// Whether an episode with so many attempts gets no more.
-    pub fn gives_up(&self, attempts: u32) -> bool {
-        self.limit().is_some_and(|limit| attempts >= limit)
+    /// The restarts that this episode may still have; `None` is without limit.
+    pub fn restarts_left(&self, episode: &Episode) -> Option<u32> {
+        let limit = self.limit()?.saturating_add(episode.extra);
+        Some(limit.saturating_sub(episode.attempts))
+    }
+
+    /// Whether this episode gets no more restarts.
+    pub fn gives_up(&self, episode: &Episode) -> bool {
+        self.restarts_left(episode) == Some(0)
+    }
+
+    /// From how many connectors on failures of one cause go in waves, if ever.
+    pub fn group_from(&self) -> Option<usize> {
+        self.together.group_from.filter(|_| self.backoff && !self.together.watch.is_zero())
+    }
+
+    /// When the next wave of this group may go: after k bad waves in a row 2^k runs later, within bounds.
+    pub fn next_wave(&self, group: &Group, run: u64, now: Timestamp) -> Next {
+        let rest = 2_u64.saturating_pow(group.bad_waves).min(self.together.rest);
+        let wait = match self.pace {
+            _ if group.bad_waves == 0 => return Next::Runs(0),
+            Pace::Runs { .. } => Wait::Runs(rest),
+            Pace::Clock { step, .. } => Wait::Time(times(step, rest)),
+        };
+        self.after(group.run, group.at, wait, run, now)
+    }
+
+    /// Whether this wait since an attempt is over.
+    pub fn is_over(&self, last: &Attempt, wait: Wait, run: u64, now: Timestamp) -> bool {
+        self.after(last.run, last.at, wait, run, now) == Next::Runs(0)
+    }
+
+    /// Whether Connect has had the time to show what became of the last attempt.
+    pub fn has_settled(&self, episode: &Episode, now: Timestamp) -> bool {
+        episode.last_attempt.as_ref().is_none_or(|last| now >= self.settled(last))
+    }
+
+    /// Whether what was restarted then, and runs now, has run for longer than it takes to fail again.
+    pub fn has_run_long(&self, last: &Attempt, now: Timestamp) -> bool {
+        now.since(last.answered) >= self.settle.max(self.together.watch)
     }
 
     /// The wait after the n-th attempt: ratio to the power of n, in runs or steps.
@@ -237,6 +290,12 @@ pub(crate) mod tests {
             settle: Duration::ZERO,
             stuck_after: None,
             max_per_run: None,
+            together: TogetherPolicy {
+                group_from: None,
+                watch: Duration::from_secs(30),
+                rest: 2,
+                keep_trying: None,
+            },
         }
     }
 
@@ -257,8 +316,7 @@ pub(crate) mod tests {
         let mut runs = Vec::new();
         let mut episode = episode(0, 0, Timestamp::default());
         for run in 0..200 {
-            if !policy.gives_up(episode.attempts)
-                && policy.due(&episode, run, Timestamp::default()) == Next::Runs(0)
+            if !policy.gives_up(&episode) && policy.due(&episode, run, Timestamp::default()) == Next::Runs(0)
             {
                 runs.push(run);
                 episode.attempts += 1;

@@ -34,6 +34,11 @@ pub struct Episode {
     pub attempts: u32,
     /// The latest of them; `None` exactly when there were none.
     pub last_attempt: Option<Attempt>,
+    /// Restarts that it may have beyond the limit: one for a proof that its group is well, or one now and then where nobody
+    /// of its cause has any left.
+    pub extra: u32,
+    /// The last run that saw it failed.
+    pub last_failed_run: u64,
     /// Since when it has been seen healthy.
     pub healthy: Option<Streak>,
     /// What Connect answered to the last restarts, if it took none of them.
@@ -126,6 +131,8 @@ impl Episode {
             first_failed_run: run,
             attempts: 0,
             last_attempt: None,
+            extra: 0,
+            last_failed_run: run,
             healthy: None,
             not_taken: None,
             connector_restarted: false,

@@ -69,7 +69,7 @@ impl<'a> Row<'a> {
             | Action::Failed
             | Action::Deferred
             | Action::Gone
-                if !policy.gives_up(attempts) =>
+                if !episode.is_some_and(|episode| policy.gives_up(episode)) =>
             {
                 let due = episode.map_or(Next::Runs(0), |episode| policy.due(episode, view.run(), now));
                 Some(match due {
@@ -89,7 +89,9 @@ impl<'a> Row<'a> {
         Self {
             line,
             attempts,
-            limit: policy.limit(),
+            limit: policy
+                .limit()
+                .map(|limit| limit.saturating_add(episode.map_or(0, |episode| episode.extra))),
             first_failed_at: episode.map(|episode| episode.first_failed_at),
             first_cause: episode
                 .and_then(|episode| episode.first_cause.clone())

@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::decide::advice::Advice;
 use crate::decide::cause::{Cause, Key};
+use crate::decide::group::Group;
 use crate::decide::interner::Interner;
 use crate::decide::ledger::Ledger;
 use crate::decide::model::InstanceId;
@@ -82,6 +83,13 @@ pub fn write(
     if ledger.one_by_one {
         writer.write_all(b"\"one_by_one\":true,")?;
     }
+    if ledger.careful {
+        writer.write_all(b"\"careful\":true,")?;
+    }
+    if !ledger.groups.is_empty() {
+        let lines: Vec<GroupLine<'_>> = ledger.groups.iter().map(GroupLine::from).collect();
+        write!(writer, "\"groups\":{},", serde_json::to_string(&lines)?)?;
+    }
     writer.write_all(b"\"instances\":[")?;
     for (number, record) in ledger.records.iter().enumerate() {
         writer.write_all(if number == 0 { b"\n" } else { b",\n" })?;
@@ -111,6 +119,10 @@ pub fn read<R: Read>(
         first_url: Option<String>,
         #[serde(default)]
         one_by_one: bool,
+        #[serde(default)]
+        careful: bool,
+        #[serde(default)]
+        groups: Vec<GroupLine<'static>>,
         instances: Records,
     }
     let head: Head = serde_json::from_reader(io::BufReader::new(open()?))?;
@@ -128,11 +140,14 @@ pub fn read<R: Read>(
     let body: Body = serde_json::from_reader(io::BufReader::new(open()?))?;
     let lease =
         body.claim.map(|line| Lease { holder: line.holder.into_owned(), expires_at: line.expires_at.0 });
+    let groups: Result<Vec<Group>, _> = body.groups.into_iter().map(GroupLine::into_group).collect();
     let ledger = Ledger {
         run: body.run,
         records: body.instances.0,
         first_url: body.first_url.map(Arc::from),
         one_by_one: body.one_by_one,
+        careful: body.careful,
+        groups: groups.map_err(|why| Refusal::Corrupt(why.to_owned()))?,
     };
     Ok((ledger, lease))
 }
@@ -143,6 +158,40 @@ struct LeaseLine<'a> {
     holder: Text<'a>,
     #[serde(rename = "until")]
     expires_at: Time,
+}
+
+#[derive(Serialize, Deserialize)]
+struct GroupLine<'a> {
+    group: String,
+    bad_waves: u32,
+    run: u64,
+    at: Time,
+    canary: Text<'a>,
+}
+
+impl<'a> From<&'a Group> for GroupLine<'a> {
+    fn from(group: &'a Group) -> Self {
+        let Group { key, bad_waves, run, at, canary } = group;
+        Self {
+            group: key.to_string(),
+            bad_waves: *bad_waves,
+            run: *run,
+            at: Time(*at),
+            canary: Text::Borrowed(canary),
+        }
+    }
+}
+
+impl GroupLine<'_> {
+    fn into_group(self) -> Result<Group, &'static str> {
+        let Self { group, bad_waves, run, at, canary } = self;
+        Ok(Group { key: key_of(&group)?, bad_waves, run, at: at.0, canary: (*canary).into() })
+    }
+}
+
+fn key_of(hash: &str) -> Result<Key, &'static str> {
+    let is_key = hash.len() == 8 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u32::from_str_radix(hash, 16).ok().filter(|_| is_key).map(Key).ok_or("a group is no hash")
 }
 
 /// One record, flat.
@@ -164,8 +213,13 @@ struct Instance<'a> {
 #[derive(Serialize, Deserialize)]
 struct EpisodeLine<'a> {
     attempts: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    extra: u32,
     first_failed_at: Time,
     first_failed_run: u64,
+    /// The versions 1 and 2 did not tell: then it is the run of the last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_failed_run: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_attempt: Option<AttemptLine>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -186,6 +240,11 @@ struct EpisodeLine<'a> {
     /// Version 1 had only its text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cause: Option<Written<'a>>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 #[derive(Serialize, Deserialize)]
@@ -308,6 +367,8 @@ impl<'a> From<&'a Episode> for EpisodeLine<'a> {
     fn from(episode: &'a Episode) -> Self {
         Self {
             attempts: episode.attempts,
+            extra: episode.extra,
+            last_failed_run: Some(episode.last_failed_run),
             first_failed_at: Time(episode.first_failed_at),
             first_failed_run: episode.first_failed_run,
             last_attempt: episode.last_attempt.map(|last| AttemptLine {
@@ -373,9 +434,8 @@ impl<'a> From<&'a Cause> for CauseLine<'a> {
 
 impl CauseLine<'_> {
     fn into_cause(self, shared: &mut Shared) -> Result<Arc<Cause>, &'static str> {
-        let is_key = self.group.len() == 8 && self.group.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let key = u32::from_str_radix(&self.group, 16).ok().filter(|_| is_key).ok_or("a group is no hash")?;
-        let cause = Cause { text: (*self.text).into(), key: Key(key), advice: Advice::parse(&self.advice) };
+        let key = key_of(&self.group)?;
+        let cause = Cause { text: (*self.text).into(), key, advice: Advice::parse(&self.advice) };
         Ok(shared.causes.share(cause))
     }
 }
@@ -415,6 +475,8 @@ impl EpisodeLine<'_> {
             // In version 1's words the same failure would look like another one: it is learnt again at the next look.
             Some(Written::Text(_)) | None => None,
         };
+        let last_run = self.last_attempt.as_ref().map_or(self.first_failed_run, |last| last.run);
+        let last_failed_run = self.last_failed_run.unwrap_or(last_run);
         let not_found = self.not_found.then_some(NotTaken {
             reply: Reply::NotFound,
             runs: 1,
@@ -427,6 +489,8 @@ impl EpisodeLine<'_> {
             first_failed_at: self.first_failed_at.0,
             first_failed_run: self.first_failed_run,
             attempts: self.attempts,
+            extra: self.extra,
+            last_failed_run,
             last_attempt: self.last_attempt.map(|line| Attempt {
                 run: line.run,
                 at: line.at.0,
@@ -476,6 +540,7 @@ mod tests {
         let mut written = Vec::new();
         write(&mut written, "c", &ledger, None).unwrap();
         let version_3 = VERSION_2.replace("\"version\":2", "\"version\":3");
+        let version_3 = version_3.replace("_run\":13", "_run\":13,\"last_failed_run\":15");
         assert_eq!(String::from_utf8(written).unwrap(), version_3);
         assert_eq!(parse(&version_3).unwrap(), ledger);
     }
@@ -576,6 +641,8 @@ mod tests {
                 first_failed_at,
                 first_failed_run,
                 attempts: attempts.map_or(0, |(count, ..)| count),
+                extra: u32::from(gave_up),
+                last_failed_run: first_failed_run,
                 last_attempt: attempts.map(|(_, run, at, answered)| Attempt { run, at, answered }),
                 healthy,
                 not_taken,
@@ -597,8 +664,19 @@ mod tests {
                 no_tasks: no_tasks.map(Box::new),
             },
         );
-        (any::<u64>(), prop::collection::vec(record, 0..5), text(), any::<bool>()).prop_map(
-            |(run, records, first_url, one_by_one)| Ledger {
+        let group = (any::<u32>(), any::<u32>(), any::<u64>(), time(), "\\PC{1,8}");
+        let group = group.prop_map(|(key, bad_waves, run, at, canary)| Group {
+            key: Key(key),
+            bad_waves,
+            run,
+            at,
+            canary: canary.into(),
+        });
+        let groups = prop::collection::vec(group, 0..3);
+        (any::<u64>(), prop::collection::vec(record, 0..5), text(), any::<(bool, bool)>(), groups).prop_map(
+            |(run, records, first_url, (one_by_one, careful), groups)| Ledger {
+                careful,
+                groups,
                 run,
                 records: records.into(),
                 first_url,

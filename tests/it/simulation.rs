@@ -20,7 +20,7 @@ use connector_guardian::decide::listing::{Listing, Sighting};
 use connector_guardian::decide::model::{InstanceId, State};
 use connector_guardian::decide::outcome::Outcome;
 use connector_guardian::decide::plan::Rules;
-use connector_guardian::decide::policy::{Pace, Policy};
+use connector_guardian::decide::policy::{Pace, Policy, TogetherPolicy};
 use connector_guardian::decide::record::Episode;
 use connector_guardian::decide::select::{Filter, Patterns};
 use connector_guardian::decide::time::Timestamp;
@@ -453,6 +453,12 @@ fn any_policy(dice: &mut Dice) -> Policy {
         settle: Duration::from_secs(dice.between(0, 60)),
         stuck_after: None,
         max_per_run: dice.one_in(3).then(|| dice.below(4)),
+        together: TogetherPolicy {
+            group_from: (!dice.one_in(5)).then(|| usize::try_from(dice.between(2, 4)).unwrap()),
+            watch: Duration::from_secs(dice.between(5, 60)),
+            rest: dice.between(1, 5),
+            keep_trying: None,
+        },
     }
 }
 

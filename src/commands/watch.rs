@@ -1,0 +1,77 @@
+//! Looking at what a wave restarted until it is decided whether it runs: reads statuses again and again, within the run's
+//! time. What a status means is told in `decide::watch`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::Clock;
+use super::apply::Halt;
+use crate::connect::{Cluster, Known};
+use crate::decide::calls::Call;
+use crate::decide::listing::Listing;
+use crate::decide::model::InstanceId;
+use crate::decide::table::ByInstance;
+use crate::decide::watch::{Watched, all_decided};
+use crate::signal::{Interrupt, interrupted};
+
+/// Between two readings, at most; a short watch is read more often.
+const READ_EVERY: Duration = Duration::from_secs(5);
+/// More connectors than this are read in one listing, and not one by one.
+const ONE_BY_ONE: usize = 4;
+
+/// Looks until all is decided, the run's time is over, or a signal comes.
+pub(super) async fn watch<C: Cluster>(
+    cluster: &C,
+    watched: &mut ByInstance<Watched>,
+    lasting: Duration,
+    end: Instant,
+    clock: &Clock<'_>,
+    interrupt: &Interrupt,
+) -> Option<Halt> {
+    let pause = lasting.checked_div(5).unwrap_or_default().clamp(Duration::from_millis(100), READ_EVERY);
+    let mut interrupt = interrupt.clone();
+    let looking = async {
+        while !all_decided(watched, lasting, clock()) {
+            sleep(pause).await;
+            for listing in read(cluster, watched, lasting, clock).await {
+                see(watched, &listing, clock);
+            }
+        }
+    };
+    tokio::select! {
+        () = looking => None,
+        () = sleep_until(end) => Some(Halt::Deadline),
+        number = interrupted(&mut interrupt) => Some(Halt::Signal(number)),
+    }
+}
+
+/// What Connect says now of what is not decided. What cannot be read says nothing.
+async fn read<C: Cluster>(
+    cluster: &C,
+    watched: &ByInstance<Watched>,
+    lasting: Duration,
+    clock: &Clock<'_>,
+) -> Vec<Listing> {
+    let mut open: BTreeMap<Arc<str>, Vec<InstanceId>> = BTreeMap::new();
+    for one in watched.iter().filter(|one| !one.is_decided(lasting, clock())) {
+        open.entry(Arc::clone(&one.id.connector)).or_default().push(one.id.clone());
+    }
+    if open.len() > ONE_BY_ONE {
+        let names: Vec<&str> = open.keys().map(|name| &**name).collect();
+        return Vec::from_iter(cluster.listing(&Known::connectors(&names)).await.ok());
+    }
+    let calls = open.into_iter().map(|(connector, expected)| Call::FailedOf { connector, expected });
+    let statuses = calls.map(|call| async move { cluster.status(&call).await.ok() });
+    join_all(statuses).await.into_iter().flatten().collect()
+}
+
+/// Folds in a listing of some connectors, or of all.
+fn see(watched: &mut ByInstance<Watched>, listing: &Listing, clock: &Clock<'_>) {
+    for one in watched.iter_mut().filter(|one| listing.speaks_of(&one.id.connector)) {
+        one.see(listing, clock());
+    }
+}
