@@ -291,17 +291,15 @@ fn is_page(text: &str) -> bool {
     text.trim_start().starts_with('<')
 }
 
-/// The title of a page, without the code that a server puts before it.
+/// The title of a page, without the code that a server puts before it, if it says more than that code.
 fn title(page: &str) -> Option<&str> {
     let (_, behind) = page.split_once("<title>")?;
     let (title, _) = behind.split_once("</title>")?;
     let title = title.trim();
-    Some(
-        title
-            .strip_prefix("Error ")
-            .unwrap_or(title)
-            .trim_start_matches(|c: char| c.is_ascii_digit() || c == ' '),
-    )
+    let said = title.strip_prefix("Error ").unwrap_or(title);
+    let said = said.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
+    let repeated = ["Bad Gateway", "Forbidden", "Gateway Time-out", "Not Found", "Unauthorized"];
+    Some(said).filter(|said| !repeated.contains(said))
 }
 
 /// What the body says, behind a colon and safe to print; of a page its title.
