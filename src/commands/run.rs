@@ -147,7 +147,7 @@ pub async fn one_run<C: Cluster, S: Store>(
     let policy = options.rules.policy;
 
     plan.record_told(ledger, now);
-    let (mut remedy, mut sent) = (None, 0_u64);
+    let (mut remedy, mut sent, mut watched) = (None, 0_u64, ByInstance::default());
     while plan.due().next().is_some() {
         log_due(plan, ledger, policy);
         let mut charges = charge(plan, ledger, now);
@@ -171,7 +171,7 @@ pub async fn one_run<C: Cluster, S: Store>(
         }
         remedy = remedy.or_else(|| charges.iter().find_map(|charge| Remedy::of(charge.outcome.as_ref()?)));
         sent = sent.saturating_add(u64::try_from(charges.len()).unwrap_or(u64::MAX));
-        let mut watched = plan.to_watch(&charges, clock());
+        watched.extend(plan.to_watch(&charges, clock()));
         plan.record(ledger, charges, &applied.halt.map_or("not sent", Halt::reason).into());
         let mut halt = applied.halt;
         let looks = plan.is_waited_for(&watched);

@@ -37,7 +37,7 @@ pub(super) async fn watch<C: Cluster>(
     let looking = async {
         while !all_decided(watched, lasting, clock()) {
             sleep(pause).await;
-            for listing in read(cluster, watched, lasting, clock).await {
+            for listing in read(cluster, watched).await {
                 see(watched, &listing, clock);
             }
         }
@@ -49,15 +49,10 @@ pub(super) async fn watch<C: Cluster>(
     }
 }
 
-/// What Connect says now of what is not decided. What cannot be read says nothing.
-async fn read<C: Cluster>(
-    cluster: &C,
-    watched: &ByInstance<Watched>,
-    lasting: Duration,
-    clock: &Clock<'_>,
-) -> Vec<Listing> {
+/// What Connect says now of what may still change. What cannot be read says nothing.
+async fn read<C: Cluster>(cluster: &C, watched: &ByInstance<Watched>) -> Vec<Listing> {
     let mut open: BTreeMap<Arc<str>, Vec<InstanceId>> = BTreeMap::new();
-    for one in watched.iter().filter(|one| !one.is_decided(lasting, clock())) {
+    for one in watched.iter().filter(|one| one.is_open()) {
         open.entry(Arc::clone(&one.id.connector)).or_default().push(one.id.clone());
     }
     if open.len() > ONE_BY_ONE {

@@ -71,6 +71,11 @@ impl Watched {
         };
     }
 
+    /// Whether it may still change: it has neither failed nor gone. What was restarted in an earlier wave is looked at again.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.seen, Seen::Failed | Seen::Gone)
+    }
+
     /// Whether another look could change anything: it has failed, or run for `watch`, or had the time to do so.
     pub fn is_decided(&self, watch: Duration, now: Timestamp) -> bool {
         match self.seen {

@@ -191,7 +191,7 @@ impl Plan {
     }
 
     /// What these restarts did for groups, to be looked at.
-    pub fn to_watch(&self, charges: &ByInstance<Charge>, now: Timestamp) -> ByInstance<Watched> {
+    pub fn to_watch(&self, charges: &ByInstance<Charge>, now: Timestamp) -> Vec<Watched> {
         let members = charges.iter().filter(|charge| self.is_watched(&charge.id));
         let watched = members.filter_map(|charge| {
             let (id, since) = (charge.id.clone(), charge.answered.unwrap_or(now));

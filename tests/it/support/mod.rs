@@ -25,7 +25,8 @@ pub(crate) struct Ended {
 
 impl Guardian {
     /// Against the Connect at this URL, with an empty state, a ratio of 2, and
-    /// no settling, so that runs can follow each other at once.
+    /// no settling, so that runs can follow each other at once. Every failure
+    /// is treated as a lone one.
     pub(crate) fn at(url: &str) -> Self {
         let folder = quick_folder();
         let guardian = Self { folder, environment: Vec::new(), arguments: Vec::new() };
@@ -35,6 +36,7 @@ impl Guardian {
             .env("GUARDIAN_STATE", &state)
             .env("GUARDIAN_CLUSTER", "test")
             .env("GUARDIAN_SETTLE", "0s")
+            .env("GUARDIAN_GROUP_FROM", "off")
             .env("EXPONENTIAL_RATIO", "2")
             .env("KAFKA_CONNECT_URL", url)
     }
