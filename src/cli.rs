@@ -163,7 +163,7 @@ settings! {
         "What the back-off counts: runs, or the clock in steps of this length";
     BACKOFF_CAP: BACKOFF, PLANNING, Some("backoff-cap"), &["GUARDIAN_BACKOFF_CAP"], "none|N|DURATION", Value("none"), Set,
         "Longest single wait: runs, or a duration when the step is one";
-    SETTLE: BACKOFF, PLANNING, Some("settle"), &["GUARDIAN_SETTLE"], "DURATION", Value("30s"), Set,
+    SETTLE: BACKOFF, PLANNING, Some("settle"), &["GUARDIAN_SETTLE"], "DURATION", Value("60s"), Set,
         "No second restart of an instance within this time, whatever the back-off says";
     STUCK_AFTER: BACKOFF, PLANNING, Some("stuck-after"), &["GUARDIAN_STUCK_AFTER"], "off|RUNS", Value("off"), Set,
         "Restart also what has been UNASSIGNED or RESTARTING for so many runs";

@@ -37,7 +37,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!((config.policy.max_restart, config.policy.ratio, config.policy.backoff), (Some(7), 1, true));
     assert_eq!(
         (config.policy.settle, config.policy.pace),
-        (Duration::from_secs(30), Pace::Runs { cap: None })
+        (Duration::from_secs(60), Pace::Runs { cap: None })
     );
     assert_eq!((config.run.deadline, config.run.parallel), (Duration::from_secs(210), 4));
     assert!(config.run.every.is_none() && config.warnings.is_empty());

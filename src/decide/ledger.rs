@@ -247,7 +247,7 @@ impl Record {
         episode.not_taken = None;
         let healthy = Streak::one_more(episode.healthy, now);
         episode.healthy = Some(healthy);
-        if policy.forgives(episode.attempts, &healthy, now) {
+        if policy.forgives(episode, &healthy, now) {
             self.episode = None;
         }
         first
@@ -263,6 +263,10 @@ impl Record {
 
     fn see_failed(&mut self, seen: &Sighting, run: u64, now: Timestamp) {
         let episode = self.episode.get_or_insert_with(|| Episode::starting(run, now));
+        if episode.healthy.is_some() && episode.is_of_another_cause(seen) {
+            // The database last night and a bad record today do not add up.
+            *episode = Episode::starting(run, now);
+        }
         episode.healthy = None;
         episode.last_failed_run = run;
         if episode.is_phantom() && episode.has_news(seen) {
@@ -304,6 +308,12 @@ impl Record {
 }
 
 impl Episode {
+    /// Whether it has failed for another reason than the last time.
+    fn is_of_another_cause(&self, seen: &Sighting) -> bool {
+        let causes = self.cause.as_ref().zip(seen.cause.as_ref());
+        causes.is_some_and(|(last, now)| last.key != now.key)
+    }
+
     /// Whether somebody wrote another status than the one that was seen last. A status that was left behind never changes.
     fn has_news(&self, seen: &Sighting) -> bool {
         let key = |cause: &Option<Arc<Cause>>| cause.as_ref().map(|cause| cause.key);

@@ -248,9 +248,14 @@ impl Policy {
         }
     }
 
+    /// How long this episode must be seen healthy to end. Where a person mended it, nothing is left to be proven.
+    pub fn forgiveness_of(&self, episode: &Episode) -> Wait {
+        self.forgiveness(if episode.was_mended() { 0 } else { episode.attempts })
+    }
+
     /// Whether an episode is over that has been healthy for this long.
-    pub fn forgives(&self, attempts: u32, healthy: &Streak, now: Timestamp) -> bool {
-        reaches(healthy, self.forgiveness(attempts), now)
+    pub fn forgives(&self, episode: &Episode, healthy: &Streak, now: Timestamp) -> bool {
+        reaches(healthy, self.forgiveness_of(episode), now)
     }
 
     /// Whether an instance has been absent for so long that it is forgotten.

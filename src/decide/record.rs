@@ -145,6 +145,11 @@ impl Episode {
 }
 
 impl Episode {
+    /// Whether it came back by somebody else's hand: it was seen failed after its last restart.
+    pub fn was_mended(&self) -> bool {
+        self.healthy.is_some() && self.last_attempt.is_none_or(|last| last.run < self.last_failed_run)
+    }
+
     /// Whether Connect refuses its restarts run after run.
     pub fn is_refused(&self) -> bool {
         self.not_taken.as_ref().is_some_and(|not_taken| not_taken.is_lasting())

@@ -82,9 +82,11 @@ impl<'a> Row<'a> {
             _ => None,
         };
         let healthy = episode.and_then(|episode| episode.healthy);
-        let forgiven = healthy.map(|healthy| match policy.forgiveness(attempts) {
-            Wait::Runs(runs) => Next::Runs(view.away(runs.saturating_sub(healthy.runs)).max(1)),
-            Wait::Time(time) => Next::At(healthy.since.plus(time)),
+        let forgiven = healthy.map(|healthy| {
+            match episode.map_or(Wait::Runs(0), |episode| policy.forgiveness_of(episode)) {
+                Wait::Runs(runs) => Next::Runs(view.away(runs.saturating_sub(healthy.runs)).max(1)),
+                Wait::Time(time) => Next::At(healthy.since.plus(time)),
+            }
         });
         Self {
             line,

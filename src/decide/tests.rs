@@ -2,7 +2,7 @@
 //! is read as a whole. Then any history at all: an independent model of the
 //! contract says of every run what may and what must happen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -13,16 +13,19 @@ use super::action::Action;
 use super::calls::Call;
 use super::cause::Cause;
 use super::event::Event;
-use super::ledger::Ledger;
+use super::ledger::{Charge, Ledger};
 use super::listing::{Listing, Sighting};
 use super::model::{InstanceId, State};
 use super::outcome::Outcome;
-use super::plan::{Plan, Rules, plan};
+use super::plan::{Line, Plan, Rules, plan};
 use super::policy::tests::doubling;
-use super::policy::{Next, Pace, Policy};
+use super::policy::{Next, Pace, Policy, Wait};
+use super::record::Record;
 use super::row::{Row, View};
 use super::select::{Filter, Patterns};
+use super::table::ByInstance;
 use super::time::Timestamp;
+use super::watch::Watched;
 
 /// A cluster as it is, and guardian's memory of it.
 struct World {
@@ -129,6 +132,52 @@ impl World {
 
     fn run(&mut self) -> String {
         self.run_with(&Outcome::Taken)
+    }
+
+    /// One run in which `back` says what comes back, and everything else fails again: the connectors of its waves.
+    fn run_in_waves(&mut self, back: impl Fn(&InstanceId) -> bool) -> String {
+        let mut plan = self.plan();
+        let (mut waves, mut watched) = (Vec::new(), ByInstance::default());
+        while plan.due().next().is_some() {
+            waves.push(self.wave(&mut plan, &mut watched, &back));
+            plan.next_waves(&self.ledger, &self.policy, self.now);
+        }
+        waves.join(" | ")
+    }
+
+    /// Sends what is due, and judges it.
+    fn wave(
+        &mut self,
+        plan: &mut Plan,
+        watched: &mut ByInstance<Watched>,
+        back: impl Fn(&InstanceId) -> bool,
+    ) -> String {
+        let names: BTreeSet<String> = plan.due().map(|line| line.id.connector.to_string()).collect();
+        let charges: ByInstance<Charge> = plan
+            .due()
+            .map(|line| {
+                let mut charge = self.ledger.charge(&line.id, self.now);
+                if line.beyond_limit {
+                    self.ledger.charge_beyond_limit(&charge);
+                }
+                charge.note(Outcome::Taken, self.now);
+                charge
+            })
+            .collect();
+        for charge in charges.iter().filter(|charge| back(&charge.id)) {
+            let (own, tasks) = self.connectors.get_mut(&*charge.id.connector).unwrap();
+            match charge.id.task {
+                None => *own = "RUNNING".to_owned(),
+                Some(task) => tasks.iter_mut().find(|(id, _)| *id == task).unwrap().1 = "RUNNING".to_owned(),
+            }
+        }
+        watched.extend(plan.to_watch(&charges, self.now));
+        plan.record(&mut self.ledger, charges, &"unsent".into());
+        let listing = self.listing();
+        watched.iter_mut().for_each(|one| one.see(&listing, self.now));
+        let looks = plan.is_waited_for(watched);
+        plan.judge_waves(&mut self.ledger, watched, looks, self.now);
+        names.into_iter().collect::<Vec<_>>().join(" ")
     }
 
     fn show(&self, plan: &Plan) -> String {
@@ -524,12 +573,180 @@ fn a_clock_set_back_prolongs_no_wait() {
     assert_snapshot!(world.run(), @"a FAILED restarted 2 next 300 s");
 }
 
+// === Together ===
+
+/// So many connectors a, b, c and so on, of one failed task each, that go in waves.
+fn outage(connectors: usize) -> World {
+    let mut world = World::new().policy(|policy| {
+        policy.ratio = 1;
+        policy.together.group_from = Some(3);
+    });
+    for name in ('a'..='z').take(connectors) {
+        world.set(&name.to_string(), "RUNNING", &["FAILED"]);
+    }
+    world
+}
+
+fn nobody(_: &InstanceId) -> bool {
+    false
+}
+
+fn everybody(_: &InstanceId) -> bool {
+    true
+}
+
+#[test]
+fn in_an_outage_one_goes_and_the_others_rest() {
+    let mut world = outage(12);
+    let runs: Vec<String> = (0..7).map(|_| world.run_in_waves(nobody)).collect();
+    assert_eq!(runs, ["a", "", "b", "", "c", "", "d"], "a bad wave rests for two runs, whatever the ratio");
+    let attempts: u32 = world.ledger.records.iter().map(Record::attempts).sum();
+    assert_eq!(attempts, 4, "nobody else was charged");
+    world.policy.together.rest = 8;
+    let runs: Vec<String> = (0..9).map(|_| world.run_in_waves(nobody)).collect();
+    assert_eq!(
+        runs,
+        ["", "", "", "", "", "", "", "e", ""],
+        "four bad waves in a row: 16 runs, eight at most"
+    );
+}
+
+#[test]
+fn after_good_waves_three_times_as_many_follow() {
+    let mut world = outage(26);
+    let waves = world.run_in_waves(everybody);
+    assert_eq!(waves, "a | b c d | e f g h i j k l m | n o p q r s t u v w x y z");
+    assert_eq!(world.run_in_waves(nobody), "");
+}
+
+#[test]
+fn a_wave_is_good_while_at_most_a_fifth_fails_again() {
+    let poisoned = |names: &'static str| move |id: &InstanceId| !names.contains(&*id.connector);
+    assert_eq!(outage(13).run_in_waves(poisoned("b")), "a | b c d", "one of four");
+    assert_eq!(outage(13).run_in_waves(poisoned("ef")), "a | b c d | e f g h i j k l m", "two of thirteen");
+    assert_eq!(outage(14).run_in_waves(poisoned("ef")), "a | b c d | e f g h i j k l m | n");
+    assert_eq!(
+        outage(14).run_in_waves(poisoned("efg")),
+        "a | b c d | e f g h i j k l m",
+        "three of thirteen"
+    );
+}
+
+#[test]
+fn a_proof_frees_everybody_at_once_and_those_given_up_once_more() {
+    let mut world = outage(12).policy(|policy| policy.max_restart = Some(2));
+    // Each of them in its turn, until nobody has a restart left.
+    for _ in 0..60 {
+        world.run_in_waves(nobody);
+    }
+    assert!(world.ledger.records.iter().all(|record| record.attempts() == 2));
+    assert_eq!(world.run_in_waves(everybody), "", "given up");
+    // A person brings one back.
+    world.set("c", "RUNNING", &["RUNNING"]);
+    let others = "a b d e f g h i j k l";
+    assert_eq!(world.run_in_waves(|id| *id.connector != *"d"), others, "all at once");
+    assert!(world.ledger.records.iter().all(|record| record.attempts() <= 3));
+    // What failed again is not freed by those that went with it.
+    assert_eq!([world.run_in_waves(everybody), world.run_in_waves(everybody)], ["", ""]);
+    assert_eq!(world.ledger.attempts(&InstanceId::task("d", 0)), 3);
+}
+
+#[test]
+fn what_runs_for_too_short_a_time_proves_nothing() {
+    let mut world = outage(12).policy(|policy| policy.settle = Duration::from_secs(60));
+    let mut plan = world.plan();
+    let mut watched = ByInstance::default();
+    assert_eq!(world.wave(&mut plan, &mut watched, everybody), "a");
+    // Twenty seconds later somebody looks: a pool may still be trying.
+    world.now = Timestamp::from_millis(world.now.millis() - 280_000);
+    assert_eq!(world.run_in_waves(nobody), "b", "the next canary, not everybody");
+}
+
+#[test]
+fn the_last_restart_is_kept_for_its_own_time_or_a_proof() {
+    let mut world = outage(5).policy(|policy| {
+        policy.ratio = 8;
+        policy.max_restart = Some(2);
+    });
+    // All have had one: the wait is eight runs.
+    let mut plan = world.plan();
+    for line in &mut plan.lines.iter().map(|line| line.id.clone()).collect::<Vec<_>>() {
+        world.ledger.charge(line, world.now);
+    }
+    for _ in 0..7 {
+        assert_eq!(world.run_in_waves(everybody), "");
+    }
+    world.ledger.episode_mut(&InstanceId::task("a", 0)).unwrap().last_attempt.as_mut().unwrap().run -= 1;
+    world.ledger.run -= 1;
+    assert_eq!(world.run_in_waves(everybody), "a", "the others keep theirs");
+}
+
+#[test]
+fn when_nobody_has_a_restart_left_one_is_tried_now_and_then() {
+    for connectors in [1, 2, 5] {
+        let mut world = outage(connectors).policy(|policy| {
+            policy.max_restart = Some(1);
+            policy.together.keep_trying = Some(Wait::Runs(6));
+        });
+        while world.ledger.records.iter().filter(|record| record.attempts() > 0).count() < connectors {
+            world.run_in_waves(nobody);
+        }
+        let runs: Vec<String> = (0..19).map(|_| world.run_in_waves(nobody)).collect();
+        let tried: Vec<usize> = (0..19).filter(|run| !runs[*run].is_empty()).collect();
+        assert_eq!(tried, [5, 11, 17], "{connectors}: {runs:?}");
+        let tried: Vec<&String> = tried.iter().map(|run| &runs[*run]).collect();
+        let longest_untouched = [["a"; 3], ["a", "b", "a"], ["a", "b", "c"]];
+        assert_eq!(tried, longest_untouched[connectors.min(3) - 1], "{connectors}");
+    }
+}
+
+#[test]
+fn a_lone_failure_and_a_small_group_do_not_wait_for_each_other() {
+    let mut world = outage(2);
+    assert_eq!(world.run_in_waves(nobody), "a b");
+    assert_eq!(world.run_in_waves(nobody), "a b");
+    // One connector is one, however many tasks it has.
+    let mut world = outage(0).with("a", "RUNNING", &["FAILED"; 9]);
+    assert_eq!(world.run_in_waves(nobody), "a");
+    let mut world = outage(9).policy(|policy| policy.backoff = false);
+    assert_eq!(world.run_in_waves(nobody), "a b c d e f g h i", "ENABLE_BACKOFF=0");
+    let mut world = outage(9).policy(|policy| policy.together.watch = Duration::ZERO);
+    assert_eq!(world.run_in_waves(nobody), "a b c d e f g h i", "--watch 0s");
+}
+
+#[test]
+fn what_waits_for_its_group_says_for_whom() {
+    let mut world = outage(4);
+    let reasons = |world: &mut World| {
+        let mut plan = world.plan();
+        let mut watched = ByInstance::default();
+        if plan.due().next().is_some() {
+            world.wave(&mut plan, &mut watched, nobody);
+        }
+        plan.explain_waits(&world.ledger);
+        let reason = |line: &Line| line.reason.as_ref().map(|reason| format!("{}: {reason}", line.id));
+        plan.lines.iter().filter_map(reason).collect::<Vec<_>>().join("\n")
+    };
+    assert_snapshot!(reasons(&mut world), @r"
+    b/0: a went first for all 4 connectors of this cause, and failed again
+    c/0: a went first for all 4 connectors of this cause, and failed again
+    d/0: a went first for all 4 connectors of this cause, and failed again
+    ");
+    assert_snapshot!(reasons(&mut world), @r"
+    a/0: all 4 connectors of this cause rest: a went first, and failed again
+    b/0: all 4 connectors of this cause rest: a went first, and failed again
+    c/0: all 4 connectors of this cause rest: a went first, and failed again
+    d/0: all 4 connectors of this cause rest: a went first, and failed again
+    ");
+}
+
 /// What the contract says of one instance, told apart from the code under test:
 /// counted in runs, without any record.
 #[derive(Clone, Debug, Default)]
 struct Expected {
     attempts: u32,
     last_attempt: u64,
+    last_failed: u64,
     healthy: u64,
     absent: u64,
     in_transition: u64,
@@ -545,7 +762,7 @@ impl Expected {
         (0..self.attempts).fold(1, |wait, _| wait * ratio)
     }
 
-    fn see(&mut self, state: &str, ratio: u64) {
+    fn see(&mut self, state: &str, ratio: u64, run: u64) {
         match state {
             "FAILED" => {
                 *self = Self { failing: true, healthy: 0, absent: 0, in_transition: 0, ..self.clone() }
@@ -553,7 +770,10 @@ impl Expected {
             "RUNNING" => {
                 (self.absent, self.in_transition, self.refused) = (0, 0, 0);
                 self.healthy += u64::from(self.failing);
-                if self.failing && self.healthy >= self.wait(ratio).clamp(2, 288) {
+                // Seen failed after its last restart: somebody else brought it back.
+                let mended = self.attempts == 0 || self.last_attempt < self.last_failed;
+                let wait = if mended { 2 } else { self.wait(ratio).clamp(2, 288) };
+                if self.failing && self.healthy >= wait {
                     *self = Self::default();
                 }
             }
@@ -565,6 +785,9 @@ impl Expected {
             }
             "PAUSED" => self.absent = 0,
             _ => (self.absent, self.in_transition) = (0, self.in_transition + 1),
+        }
+        if self.counts_as_failed(state) {
+            self.last_failed = run;
         }
     }
 
@@ -638,7 +861,7 @@ proptest! {
             let mut due = Vec::new();
             for (id, (expected, history)) in (0u32..).zip(expected.iter_mut().zip(&histories)) {
                 let state = history[index];
-                expected.see(state, ratio);
+                expected.see(state, ratio, run);
                 let id = InstanceId::task("c", id);
                 let line = plan.lines.iter().find(|line| line.id == id);
                 let is_due = line.is_some_and(|line| line.action == Action::Due);

@@ -16,6 +16,7 @@ use super::plan::{Line, Plan};
 use super::policy::{Next, Policy};
 use super::record::Episode;
 use super::table::ByInstance;
+use super::text::show_name;
 use super::time::Timestamp;
 use super::watch::Watched;
 
@@ -225,16 +226,19 @@ impl Plan {
                 let first = group.canary.as_ref();
                 first.or(ledger.group(group.cause.key).map(|group| &group.canary))
             };
-            let who = canary().map_or("another", |name| &**name);
-            let others = group.connectors.saturating_sub(1);
+            let who = canary().map_or_else(|| "another".into(), |name| show_name(name));
+            let all = group.connectors;
             let reason: Arc<str> = match group.stage {
-                Stage::Goes | Stage::NotTaken => format!("{who} goes first, for {others} more of one cause"),
-                Stage::Rests => format!("rests with {others} more of one cause; {who} went first"),
+                Stage::Goes => format!("{who} goes first for all {all} connectors of this cause"),
+                Stage::NotTaken => format!("{who} was to go first for all {all} connectors of this cause"),
                 Stage::FailedAgain => {
-                    format!("{who} went first, for {others} more of one cause: failed again")
+                    format!("{who} went first for all {all} connectors of this cause, and failed again")
+                }
+                Stage::Rests => {
+                    format!("all {all} connectors of this cause rest: {who} went first, and failed again")
                 }
                 Stage::Went | Stage::OutOfTime => {
-                    format!("follows {who} and others of one cause in the next run")
+                    "follows in the next run, if what went first runs".to_owned()
                 }
             }
             .into();
