@@ -110,7 +110,11 @@ async fn dry_run(
 ) -> Result<RunReport, Failure> {
     let loaded = store::peek(&config.state, &config.cluster).await?;
     let end = end_of(config.run.deadline);
-    Ok(read_and_plan(cluster, loaded, config.rules(), system_clock(), end, interrupt).await)
+    let mut report = read_and_plan(cluster, loaded, config.rules(), system_clock(), end, interrupt).await;
+    if let Some(plan) = &mut report.plan {
+        plan.explain_waits(&report.ledger);
+    }
+    Ok(report)
 }
 
 async fn real_run(

@@ -34,6 +34,7 @@ async fn look(config: &Config) -> Result<RunReport, Failure> {
     let (plan, view, failure) = match client.listing(&Known::of(&ledger, &config.filter)).await {
         Ok(listing) => {
             let mut plan = plan(&mut ledger, listing, config.rules(), started_at);
+            plan.explain_waits(&ledger);
             plan.add_remembered(&ledger);
             (plan, View::Before(ledger.run), None)
         }

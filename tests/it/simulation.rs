@@ -15,12 +15,13 @@ use connector_guardian::commands::Clock;
 use connector_guardian::commands::run::{RunOptions, one_run};
 use connector_guardian::connect::{Cluster, Known, Sent};
 use connector_guardian::decide::calls::Call;
+use connector_guardian::decide::cause::Cause;
 use connector_guardian::decide::ledger::Ledger;
 use connector_guardian::decide::listing::{Listing, Sighting};
 use connector_guardian::decide::model::{InstanceId, State};
 use connector_guardian::decide::outcome::Outcome;
 use connector_guardian::decide::plan::Rules;
-use connector_guardian::decide::policy::{Pace, Policy, TogetherPolicy};
+use connector_guardian::decide::policy::{Pace, Policy, TogetherPolicy, Wait};
 use connector_guardian::decide::record::Episode;
 use connector_guardian::decide::select::{Filter, Patterns};
 use connector_guardian::decide::time::Timestamp;
@@ -55,6 +56,8 @@ struct World {
     dice: Dice,
     connectors: BTreeMap<String, Connector>,
     rebalancing: bool,
+    /// The database that all depend on is away: what is restarted fails again.
+    outage: bool,
     unreachable: bool,
     understands_745: bool,
     /// Interactions until guardian dies; `None` lets it live.
@@ -116,6 +119,7 @@ impl Cluster for Virtual {
         if world.unreachable {
             return Err(Sent::Done(call.all(&Outcome::NotSent("away".into()))));
         }
+        world.go_on();
         if world.dice.one_in(20) {
             return Err(Sent::Retry(Outcome::NotNow("no status".into())));
         }
@@ -200,6 +204,7 @@ impl World {
             dice,
             connectors,
             rebalancing: false,
+            outage: false,
             unreachable: false,
             understands_745,
             dies_after: None,
@@ -217,6 +222,7 @@ impl World {
         let dice = &mut self.dice;
         self.unreachable = dice.one_in(25);
         self.rebalancing = dice.one_in(12);
+        self.outage = if self.outage { !dice.one_in(12) } else { dice.one_in(20) };
         for connector in self.connectors.values_mut() {
             if dice.one_in(40) {
                 connector.paused = !connector.paused;
@@ -228,13 +234,24 @@ impl World {
                 *truth = match &*truth {
                     Truth::Restarting { then_fails: true } => Truth::Failed,
                     Truth::Restarting { then_fails: false } => Truth::Running,
-                    Truth::Running if dice.one_in(15) => Truth::Failed,
+                    Truth::Running if dice.one_in(if self.outage { 3 } else { 15 }) => Truth::Failed,
                     Truth::Running if dice.one_in(80) => Truth::Unassigned,
                     // A reassignment heals without any call.
                     Truth::Failed if dice.one_in(40) => Truth::Running,
                     Truth::Unassigned if dice.one_in(5) => Truth::Running,
                     same => same.clone(),
                 };
+            }
+        }
+    }
+
+    /// While guardian looks, what was restarted comes back or fails again.
+    fn go_on(&mut self) {
+        for truth in self.connectors.values_mut().flat_map(|connector| connector.instances.values_mut()) {
+            if let Truth::Restarting { then_fails } = truth
+                && self.dice.one_in(3)
+            {
+                *truth = if *then_fails { Truth::Failed } else { Truth::Running };
             }
         }
     }
@@ -250,7 +267,10 @@ impl World {
                 let id = InstanceId { connector: name.as_str().into(), task: *task };
                 let paused_or_stopped = connector.paused;
                 if state.is_unwell() || known.has(name) {
-                    sightings.push(Sighting { id, state, paused_or_stopped, cause: None, worker: None });
+                    // Most fail for the database, some of them for a reason of their own.
+                    let text = if name.ends_with('3') { "b.C: a bad record" } else { "a.B: no database" };
+                    let cause = (state == State::Failed).then(|| Cause::of(text)).flatten().map(Arc::new);
+                    sightings.push(Sighting { id, state, paused_or_stopped, cause, worker: None });
                 }
             }
             if connector.paused && known.has(name) {
@@ -330,7 +350,7 @@ impl World {
     }
 
     fn do_restart(&mut self, id: &InstanceId) {
-        let then_fails = !self.dice.one_in(3);
+        let then_fails = self.outage || !self.dice.one_in(3);
         let Some(connector) = self.connectors.get_mut(&*id.connector) else { return };
         let Some(truth) = connector.instances.get_mut(&id.task) else { return };
         // What healed within the last second, nobody could have known.
@@ -364,13 +384,14 @@ impl World {
         for id in std::mem::take(&mut self.restarted_now) {
             if let Some(was) = before.episode(&id)
                 && let Some(early) = too_early(was, policy, before.run + 1, started)
+                && (policy.group_from().is_none() || too_soon(was, policy, started))
             {
                 self.breaches.push(format!("{id} was restarted {early} too early"));
             }
         }
         for id in std::mem::take(&mut self.connector_first_now) {
             let was = before.episode(&id);
-            let last = was.is_some_and(|was| policy.limit() == Some(was.attempts + 1));
+            let last = was.is_some_and(|was| policy.restarts_left(was).is_none_or(|left| left <= 1));
             if !last || was.is_some_and(|was| was.connector_restarted) {
                 self.breaches.push(format!("{id}: its connector was restarted before {was:?}"));
             }
@@ -378,7 +399,9 @@ impl World {
         // An episode that is no longer remembered is over.
         self.restarts.retain(|id, _| after.episode(id).is_some());
         for (id, restarts) in &self.restarts {
-            if policy.limit().is_some_and(|limit| *restarts > limit) {
+            // One more for a proof, and one now and then where nobody has any left.
+            let extra = after.episode(id).map_or(0, |episode| episode.extra);
+            if policy.limit().is_some_and(|limit| *restarts > limit + extra) {
                 self.breaches.push(format!("{id} got {restarts} restarts in one episode"));
             }
             let charged = after.episode(id).map_or(0, |episode| episode.attempts);
@@ -389,6 +412,9 @@ impl World {
         for record in &before.records {
             let id = &record.id;
             let (Some(was), Some(is)) = (&record.episode, after.episode(id)) else { continue };
+            if is.extra > was.extra + 1 && is.first_failed_run == was.first_failed_run {
+                self.breaches.push(format!("{id} was given {} at once", is.extra - was.extra));
+            }
             if is.attempts > was.attempts + 1 {
                 self.breaches.push(format!("{id} was charged {} at once", is.attempts - was.attempts));
             }
@@ -398,6 +424,12 @@ impl World {
             self.breaches.push(format!("run {} followed run {}", run, before.run));
         }
     }
+}
+
+/// Whether it was restarted before Connect could have shown what became of its last restart; with a group only this is
+/// too early, for its members need not wait for their own turn.
+fn too_soon(was: &Episode, policy: &Policy, started: Timestamp) -> bool {
+    was.last_attempt.is_some_and(|last| last.at <= started && started.since(last.at) < policy.settle)
 }
 
 /// How much too early an attempt in this run is, by the formula of the contract.
@@ -457,7 +489,10 @@ fn any_policy(dice: &mut Dice) -> Policy {
             group_from: (!dice.one_in(5)).then(|| usize::try_from(dice.between(2, 4)).unwrap()),
             watch: Duration::from_secs(dice.between(5, 60)),
             rest: dice.between(1, 5),
-            keep_trying: None,
+            keep_trying: dice.one_in(3).then(|| match pace {
+                Pace::Runs { .. } => Wait::Runs(dice.between(3, 20)),
+                Pace::Clock { .. } => Wait::Time(minutes(dice.between(15, 100))),
+            }),
         },
     }
 }
