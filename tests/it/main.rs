@@ -43,3 +43,4 @@ mod simulation;
 mod store;
 mod tidy;
 mod tls;
+mod waves;
