@@ -76,6 +76,10 @@ fn listed_urls(value: &Value) -> Result<Vec<Url>> {
             "{name}: no user or password in a URL; use KAFKA_CONNECT_USER and KAFKA_CONNECT_PASS_FILE"
         );
         ensure!(
+            !url.path().trim_end_matches('/').ends_with("/connectors"),
+            "{name}: leave /connectors out of the URL: guardian adds it itself"
+        );
+        ensure!(
             url.query().is_none() && url.fragment().is_none(),
             "{name} takes worker URLs without ? and #"
         );

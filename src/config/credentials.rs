@@ -146,7 +146,7 @@ fn bearer(value: &Value, bytes: Vec<u8>, doubts: &mut Doubts) -> Result<Authoriz
 }
 
 fn user(inputs: &Inputs<'_>) -> Result<Option<(Value, String)>> {
-    match (inputs.get(&cli::USER)?, inputs.get(&cli::USER_FILE)?) {
+    match (inputs.exact(&cli::USER)?, inputs.exact(&cli::USER_FILE)?) {
         (Some(plain), Some(file)) if plain.typed == file.typed => {
             bail!("{} and {} exclude each other", plain.name, file.name)
         }
@@ -165,7 +165,7 @@ fn user(inputs: &Inputs<'_>) -> Result<Option<(Value, String)>> {
 /// The password and the name of where it came from. The credential of systemd is read only when nothing else is set and
 /// `wanted`.
 fn password(inputs: &Inputs<'_>, wanted: bool) -> Result<Option<(String, Secret)>> {
-    match (inputs.get(&cli::PASSWORD)?, inputs.get(&cli::PASSWORD_FILE)?) {
+    match (inputs.verbatim(&cli::PASSWORD)?, inputs.exact(&cli::PASSWORD_FILE)?) {
         (Some(plain), Some(file)) if !file.typed => {
             bail!("{} and {} exclude each other", plain.name, file.name)
         }

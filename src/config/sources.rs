@@ -40,6 +40,24 @@ impl Value {
     pub(super) fn parse<T>(&self, takes: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T> {
         parse(self.text.trim()).ok_or_else(|| self.refuse(takes))
     }
+
+    /// The same, unless something stands around it that was hardly meant: whoever takes a value as it is would take it too.
+    fn bare(self) -> Result<Self> {
+        let around = [("begins", self.text.chars().next()), ("ends", self.text.chars().next_back())];
+        for (what, c) in around.into_iter().filter(|_| !self.typed) {
+            let (c, mends) = match c {
+                Some('\r') => (
+                    "a carriage return",
+                    "its file has the line ends of Windows: sed -i 's/\\r$//' FILE mends it",
+                ),
+                Some('\n') => ("a newline", "write it without"),
+                Some(c) if c.is_whitespace() => ("a blank", "write it without"),
+                _ => continue,
+            };
+            bail!("{} {what} with {c}, which would be part of it: {mends}", self.name);
+        }
+        Ok(self)
+    }
 }
 
 /// What was typed, and the environment.
@@ -49,8 +67,24 @@ pub(super) struct Inputs<'a> {
 }
 
 impl Inputs<'_> {
-    /// The value that was given for a setting.
+    /// The value that was given for a setting, without what a file of variables may have left in it.
     pub(super) fn get(&self, setting: &Setting) -> Result<Option<Value>> {
+        let value = self.verbatim(setting)?;
+        if let Some(Value { name, text, typed: false }) = &value
+            && let Some(why) = leftover(text)
+        {
+            bail!("{name} {why}");
+        }
+        Ok(value)
+    }
+
+    /// The value of a setting that is not trimmed: a path, a user.
+    pub(super) fn exact(&self, setting: &Setting) -> Result<Option<Value>> {
+        self.get(setting)?.map(Value::bare).transpose()
+    }
+
+    /// The value whatever is in it, for a password: that may well begin with # or be in quotes.
+    pub(super) fn verbatim(&self, setting: &Setting) -> Result<Option<Value>> {
         if let (Some(flag), Some(value)) = (setting.flag, self.typed.values(setting).pop()) {
             let name = format!("--{flag}");
             ensure!(!value.is_empty(), "{name} is empty");
@@ -112,14 +146,44 @@ impl Inputs<'_> {
         let Some(value) = self.get(setting)? else { return Ok((name, Vec::new())) };
         let listed = commas(&value.text);
         ensure!(!listed.is_empty(), "{} is empty", value.name);
+        if let Some(why) = listed.iter().find_map(|one| leftover(one)) {
+            bail!("{}: one of its values {why}", value.name);
+        }
         Ok((value.name, listed))
     }
 
     /// The contents of a file that a setting names; one newline at its end is not part of it.
     pub(super) fn file(&self, setting: &Setting) -> Result<Option<(Value, Vec<u8>)>> {
-        let Some(value) = self.get(setting)? else { return Ok(None) };
+        let Some(value) = self.exact(setting)? else { return Ok(None) };
         let bytes = read_file(&value.name, Path::new(&value.text))?;
         Ok(Some((value, bytes)))
+    }
+}
+
+/// What stands in a value because nobody took it away on its way here: each reader of variables takes away something else
+/// (docker/cli#4665 and #4404, systemd#36435; compose cuts blanks before it looks for a comment). The words behind the
+/// setting's name; the value may be a secret.
+fn leftover(text: &str) -> Option<&'static str> {
+    let text = text.trim();
+    let mut inner = text.chars();
+    let (first, last) = (inner.next(), inner.next_back());
+    let comment = text.char_indices().any(|(at, c)| {
+        c == '#' && text.get(..at).is_some_and(|before| before.ends_with(char::is_whitespace))
+    });
+    if first == last && matches!(first, Some('"' | '\'')) {
+        Some(
+            "is in quotes, and they are part of it (docker's --env-file and a list in a compose file keep them): write it without",
+        )
+    } else if first == Some('#') {
+        Some(
+            "is a comment (compose takes one behind an empty value for the value): put the comment on a line of its own",
+        )
+    } else if comment {
+        Some(
+            "has a comment behind it, which is part of it (docker's --env-file and systemd keep it): put the comment on a line of its own",
+        )
+    } else {
+        None
     }
 }
 

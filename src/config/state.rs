@@ -14,7 +14,7 @@ use crate::store::{ConfigMap, Place, ServiceAccount};
 
 /// The state's place; by default a file that is named after the cluster.
 pub(super) fn place(inputs: &Inputs<'_>, cluster: &str) -> Result<Place> {
-    if let Some(value) = inputs.get(&cli::STATE)? {
+    if let Some(value) = inputs.exact(&cli::STATE)? {
         return match value.text.strip_prefix("configmap:") {
             Some(map) => config_map(inputs, &value, map),
             None => Ok(Place::File(PathBuf::from(value.text))),

@@ -245,7 +245,7 @@ fn broken_transport(why: &str, told: Arc<str>) -> Outcome {
 }
 
 /// Whether a proxy says in its 503 that it passed nothing on: a service mesh (Envoy, whose "connection termination" came
-/// after the request was sent), HAProxy, nginx (no endpoint, or its limit of requests).
+/// after the request was sent), `HAProxy`, nginx (no endpoint, or its limit of requests).
 fn was_not_proxied(text: &str) -> bool {
     let nginx = text.contains("503 Service Temporarily Unavailable") && text.contains("nginx");
     let words = [

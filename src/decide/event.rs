@@ -14,6 +14,8 @@ pub enum Event {
     Refused,
     /// Its restart was refused again, which somebody was told within the last day.
     RefusedAgain,
+    /// It fails for the first time, and is left alone because `--include` matches no connector at all; once.
+    NothingIncluded,
     /// It is listed as failed but Connect has no such task; once.
     Phantom,
     /// It has been in transition for three runs, or a connector without tasks; once.

@@ -41,6 +41,8 @@ pub struct Listing {
     pub paused_or_stopped: BTreeSet<Arc<str>>,
     /// Connectors whose entry could not be understood.
     pub not_understood: BTreeSet<Arc<str>>,
+    /// `--include` matches none of the connectors.
+    pub nothing_included: bool,
     /// What a person should know of this answer, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -89,6 +91,7 @@ impl Listing {
     /// Warns of the patterns that match none of its connectors: unless they may match some that it does not tell of.
     pub fn warn_of(&mut self, unmatched: Unmatched<'_>) {
         if self.connectors.total > 0 && self.not_understood.is_empty() {
+            self.nothing_included = unmatched.nothing_included();
             self.warnings.extend(unmatched.warnings());
         }
     }

@@ -223,9 +223,14 @@ impl Judge<'_> {
             Line { state: Some(State::Running), event, ..Line::bare(id, Action::NoTasks) }
         }));
         let running = self.running_connectors(&listing);
+        let nothing_included = listing.nothing_included;
         lines.extend(listing.sightings.into_iter().filter_map(|seen| {
             let action = self.action(&seen)?;
-            Some(self.line(seen, action, &running))
+            let mut line = self.line(seen, action, &running);
+            if nothing_included && action == Action::Excluded && self.is_new(&line.id) {
+                line.event = Some(Event::NothingIncluded);
+            }
+            Some(line)
         }));
         // Of two lines of a connector without tasks the first stays.
         ByInstance::from(lines)
@@ -273,6 +278,11 @@ impl Judge<'_> {
     fn becomes_long_unwell(&self, id: &InstanceId) -> Option<Event> {
         let runs = self.ledger.records.get(id).map_or(0, Record::runs_unwell);
         (runs == LONG_UNWELL && self.rules.filter.selects(&id.connector)).then_some(Event::Unwell)
+    }
+
+    /// This is the run that sees it failed for the first time.
+    fn is_new(&self, id: &InstanceId) -> bool {
+        self.ledger.episode(id).is_some_and(|episode| episode.first_failed_run == self.ledger.run)
     }
 
     /// The tasks by state. A status that was left behind is no failed task.

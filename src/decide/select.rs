@@ -27,9 +27,10 @@ impl Patterns {
         Self { setting: setting.to_owned(), all: all.collect() }
     }
 
-    fn missing(&self) -> impl Iterator<Item = Missing<'_>> {
-        self.all.iter().map(|pattern| Missing {
+    fn missing(&self, includes: bool) -> impl Iterator<Item = Missing<'_>> {
+        self.all.iter().map(move |pattern| Missing {
             setting: &self.setting,
+            includes,
             pattern,
             but_for_case: WildMatch::new_case_insensitive(&pattern.text),
             alike: None,
@@ -63,18 +64,25 @@ impl Filter {
 
     /// All its patterns, before any connector is known.
     pub fn unmatched(&self) -> Unmatched<'_> {
-        Unmatched([&self.include, &self.exclude].into_iter().flat_map(Patterns::missing).collect())
+        let all = self.include.missing(true).chain(self.exclude.missing(false));
+        Unmatched { patterns: all.collect(), includes: self.include.all.len() }
     }
 }
 
 /// The patterns that none of the connectors so far matches. It is told the names one by one, because nobody holds those
 /// of a whole cluster.
 #[derive(Debug)]
-pub struct Unmatched<'a>(Vec<Missing<'a>>);
+pub struct Unmatched<'a> {
+    patterns: Vec<Missing<'a>>,
+    /// How many patterns `--include` has in all.
+    includes: usize,
+}
 
 #[derive(Debug)]
 struct Missing<'a> {
     setting: &'a str,
+    /// It is one of those of `--include`.
+    includes: bool,
     pattern: &'a Pattern,
     but_for_case: WildMatch,
     /// The first connector that it matches but for upper and lower case.
@@ -84,19 +92,25 @@ struct Missing<'a> {
 impl Unmatched<'_> {
     /// There is a connector of this name.
     pub fn note(&mut self, connector: &str) {
-        self.0.retain(|missing| !missing.pattern.matcher.matches(connector));
-        for missing in &mut self.0 {
+        self.patterns.retain(|missing| !missing.pattern.matcher.matches(connector));
+        for missing in &mut self.patterns {
             if missing.alike.is_none() && missing.but_for_case.matches(connector) {
                 missing.alike = Some(connector.to_owned());
             }
         }
     }
 
+    /// `--include` is given and matches no connector at all: nothing will ever be restarted.
+    pub fn nothing_included(&self) -> bool {
+        let left = self.patterns.iter().filter(|missing| missing.includes).count();
+        left > 0 && left == self.includes
+    }
+
     /// What a person should know of those that are left: a sentence for each setting and reason.
     pub fn warnings(self) -> Vec<String> {
         const NAMED: usize = 5;
         let mut alike: Vec<(&str, String, Vec<String>)> = Vec::new();
-        for missing in &self.0 {
+        for missing in &self.patterns {
             let (why, pattern) = (missing.why(), format!("\"{}\"", show_name(&missing.pattern.text)));
             match alike.iter_mut().find(|(setting, other, _)| *setting == missing.setting && *other == why) {
                 Some((_, _, patterns)) => patterns.push(pattern),

@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{anyhow, ensure};
+use anyhow::{anyhow, bail, ensure};
 use reqwest::{Certificate, ClientBuilder};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -36,9 +36,14 @@ impl TrustedCas {
     /// # Errors
     /// In words, when it holds none or a broken one.
     pub fn from_pem(pem: &[u8]) -> anyhow::Result<Self> {
-        let certificates = Certificate::from_pem_bundle(pem).unwrap_or_default();
+        let pem = read_pem(pem, &CERTIFICATES)?;
+        let certificates = Certificate::from_pem_bundle(pem.as_bytes()).unwrap_or_default();
+        ensure!(
+            !certificates.is_empty() || !pem.contains("PRIVATE KEY-----"),
+            "holds a private key and no certificate: the CA's certificate belongs there"
+        );
         ensure!(!certificates.is_empty(), "holds no PEM certificate");
-        for certificate in CertificateDer::pem_slice_iter(pem).flatten() {
+        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()).flatten() {
             let added = RootCertStore::empty().add(certificate);
             ensure!(added.is_ok(), "holds a broken certificate");
         }
@@ -52,22 +57,88 @@ impl Identity {
     /// # Errors
     /// In words, when one of them is missing, encrypted or of no use, or they do not belong together.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> anyhow::Result<Self> {
-        let both = [certificate, b"\n", key].concat();
-        let encrypted = [&b"BEGIN ENCRYPTED PRIVATE KEY"[..], b"4,ENCRYPTED"];
+        let certificate =
+            read_pem(certificate, &CERTIFICATES).map_err(|why| anyhow!("the certificate's file {why}"))?;
+        let key = read_pem(key, &KEYS).map_err(|why| anyhow!("the key's file {why}"))?;
+        let both = [certificate, key].join("\n");
         ensure!(
-            !encrypted.iter().any(|mark| both.windows(mark.len()).any(|part| part == *mark)),
+            !["BEGIN ENCRYPTED PRIVATE KEY", "4,ENCRYPTED"].iter().any(|mark| both.contains(mark)),
             "the private key is encrypted, and guardian cannot ask for its passphrase: openssl pkey -in KEY -out NEW writes it without one"
         );
-        let identity = reqwest::Identity::from_pem(&both)
+        let both = both.as_bytes();
+        let identity = reqwest::Identity::from_pem(both)
             .map_err(|_| anyhow!("a PEM certificate and an unencrypted PEM private key are needed"))?;
         // As the identity has taken them: all certificates, and the last key.
-        let chain = CertificateDer::pem_slice_iter(&both).flatten().collect();
-        if let Some(key) = PrivateKeyDer::pem_slice_iter(&both).flatten().last() {
-            CertifiedKey::from_der(chain, key, &ring::default_provider())
-                .map_err(|error| anyhow!(about_identity(&error)))?;
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(both).flatten().collect();
+        if let Some(key) = PrivateKeyDer::pem_slice_iter(both).flatten().last() {
+            let with = |chain| CertifiedKey::from_der(chain, key.clone_key(), &ring::default_provider());
+            let own = |certificate: &CertificateDer<'static>| with(vec![certificate.clone()]).is_ok();
+            let is_later = chain.iter().skip(1).any(own);
+            with(chain).map_err(|error| match error {
+                rustls::Error::InconsistentKeys(_) if is_later => anyhow!(
+                    "the private key belongs to a later certificate of the file: the client's own must be the first, its CAs behind it"
+                ),
+                error => anyhow!(about_identity(&error)),
+            })?;
         }
         Ok(Self(identity))
     }
+}
+
+/// How openssl makes PEM of what is none.
+struct Conversions {
+    der: &'static str,
+    pkcs12: &'static str,
+}
+
+const CERTIFICATES: Conversions = Conversions {
+    der: "openssl x509 -inform DER -in FILE -out NEW",
+    pkcs12: "openssl pkcs12 -in FILE -nokeys -out NEW",
+};
+const KEYS: Conversions = Conversions {
+    der: "openssl pkey -inform DER -in FILE -out NEW",
+    pkcs12: "openssl pkcs12 -in FILE -nocerts -nodes -out NEW",
+};
+
+/// The text of a PEM file without what hides its lines: byte-order marks, and the indentation of the YAML that it was
+/// pasted from. What comes as something else is told by its first bytes.
+fn read_pem(bytes: &[u8], conversions: &Conversions) -> anyhow::Result<String> {
+    const JKS: &[u8] = &[0xfe, 0xed, 0xfe, 0xed];
+    let Conversions { der, pkcs12 } = conversions;
+    ensure!(
+        !bytes.starts_with(JKS),
+        "is a Java keystore (JKS), not PEM: first keytool -importkeystore -srckeystore FILE -destkeystore FILE.p12 -deststoretype PKCS12, then {}",
+        pkcs12.replace("FILE", "FILE.p12")
+    );
+    if let Some(content) = der_content(bytes) {
+        // The version of a PFX (RFC 7292, 4).
+        ensure!(!content.starts_with(&[2, 1, 3]), "is a PKCS#12 keystore, not PEM: {pkcs12} converts it");
+        bail!("is binary (DER), not PEM: {der} converts it");
+    }
+    let text = String::from_utf8_lossy(bytes).replace('\u{feff}', "");
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    // OpenSSL reads these; whoever passes over them trusts less than the file seems to say.
+    let foreign = |line: &&str| {
+        ["-----BEGIN TRUSTED CERTIFICATE-----", "-----BEGIN X509 CERTIFICATE-----"].contains(line)
+    };
+    if let Some(line) = lines.iter().find(|line| foreign(line)) {
+        bail!(
+            "holds a certificate in OpenSSL's own form ({line}): openssl x509 -in FILE -out NEW converts it"
+        );
+    }
+    Ok(lines.join("\n"))
+}
+
+/// What is in the SEQUENCE that a certificate, a key and a keystore all are, in DER and in BER. Each begins with another
+/// SEQUENCE or with an INTEGER, which a text that begins with a zero does not.
+fn der_content(bytes: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = bytes.strip_prefix(&[0x30])?.split_first()?;
+    let content = match length {
+        0..=0x80 => rest,
+        0x81..=0x84 => rest.get(usize::from(length & 0x7f)..)?,
+        _ => return None,
+    };
+    matches!(content, [0x30 | 0x02, ..]).then_some(content)
 }
 
 fn about_identity(error: &rustls::Error) -> String {

@@ -14,13 +14,17 @@ const NAMED: usize = 5;
 const LONGEST_CAUSE: usize = 120;
 
 /// What there is to say, in the order in which it is told.
-const WORDS: [(Event, &str); 7] = [
+const WORDS: [(Event, &str); 8] = [
     (Event::Restarted, "restarted"),
     (Event::FailedAgain, "restarted, but failed again at once:"),
     (Event::GaveUp, "gave up (fix the cause, then: guardian reset NAME) on"),
     (Event::Refused, "could not restart"),
     (Event::Unknown, "does not know the fate of"),
     (Event::Unwell, "sees neither running nor failed, or without tasks, for three runs:"),
+    (
+        Event::NothingIncluded,
+        "restarts nothing, because GUARDIAN_INCLUDE (--include) matches no connector; failed:",
+    ),
     (Event::Phantom, "leaves alone (a status that was left behind: Connect has no such task)"),
 ];
 

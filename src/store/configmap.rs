@@ -64,7 +64,7 @@ impl ConfigMapStore {
         let api = Api::new(map)?;
         let waited_enough = Instant::now().checked_add(wait);
         loop {
-            let object = api.get().await?;
+            let object = api.first_get().await?;
             let Some(lease) = lease_of(&object, cluster).filter(|lease| in_force(lease, now())) else {
                 return Ok(Self {
                     api,
@@ -199,7 +199,7 @@ impl Store for ConfigMapStore {
 
 /// Reads the ledger with a single GET.
 pub(super) async fn peek(map: &ConfigMap, cluster: &str) -> Result<Loaded, Failure> {
-    let object = Api::new(map)?.get().await?;
+    let object = Api::new(map)?.first_get().await?;
     Ok(match read(map, &object, cluster)? {
         Found::Ledger(ledger, _) => Loaded { ledger, warning: None },
         Found::Corrupt(why) => Loaded {

@@ -7,7 +7,7 @@
 //! even if old readers could ignore it: they would drop it when they write.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Cursor, Read, Write};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -125,7 +125,8 @@ pub fn read<R: Read>(
         groups: Vec<GroupLine<'static>>,
         instances: Records,
     }
-    let head: Head = serde_json::from_reader(io::BufReader::new(open()?))?;
+    let open = || open().and_then(without_bom).map(io::BufReader::new);
+    let head: Head = serde_json::from_reader(open()?)?;
     if head.version > VERSION {
         return Err(Refusal::Newer(head.version));
     }
@@ -137,7 +138,7 @@ pub fn read<R: Read>(
         Some(serde_json::Value::String(other)) => return Err(Refusal::OtherCluster(other)),
         _ => return Err(Refusal::Corrupt("it names no cluster".to_owned())),
     }
-    let body: Body = serde_json::from_reader(io::BufReader::new(open()?))?;
+    let body: Body = serde_json::from_reader(open()?)?;
     let lease =
         body.claim.map(|line| Lease { holder: line.holder.into_owned(), expires_at: line.expires_at.0 });
     let groups: Result<Vec<Group>, _> = body.groups.into_iter().map(GroupLine::into_group).collect();
@@ -150,6 +151,16 @@ pub fn read<R: Read>(
         groups: groups.map_err(|why| Refusal::Corrupt(why.to_owned()))?,
     };
     Ok((ledger, lease))
+}
+
+/// Windows' editors begin a file with a byte-order mark, and JSON has none (RFC 8259, 8.1).
+fn without_bom(mut reader: impl Read) -> io::Result<impl Read> {
+    let mut head = Vec::new();
+    reader.by_ref().take(3).read_to_end(&mut head)?;
+    if head == "\u{feff}".as_bytes() {
+        head.clear();
+    }
+    Ok(Cursor::new(head).chain(reader))
 }
 
 #[derive(Serialize, Deserialize)]

@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use reqwest::{Client, StatusCode, Url};
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::state_failure;
 use crate::decide::text::{cut, sanitize};
@@ -28,6 +28,11 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Before a request is sent a second time. The API server asks for this long
 /// (`Retry-After: 1`) when it is overloaded.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// The same for the first request of all: the sidecar of a mesh lets nothing out
+/// for some seconds. As patient as with the workers (`connect/listing.rs`).
+const FIRST_AGAIN_AFTER: [Duration; 3] = [AGAIN_AFTER, Duration::from_secs(2), Duration::from_secs(5)];
+/// No try begins later than this after the first one.
+const LAST_TRY: Duration = Duration::from_secs(10);
 /// The API server takes objects of up to 3 MiB; nothing longer is one.
 const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
 
@@ -116,9 +121,18 @@ impl Api {
         &self.map
     }
 
+    /// The whole object, with patience for a network that is not there yet.
+    pub(super) async fn first_get(&self) -> Result<Value, Failure> {
+        self.get_after(&FIRST_AGAIN_AFTER).await
+    }
+
     /// The whole object.
     pub(super) async fn get(&self) -> Result<Value, Failure> {
-        let (answer, _) = self.ask("get", None).await?;
+        self.get_after(&[AGAIN_AFTER]).await
+    }
+
+    async fn get_after(&self, waits: &[Duration]) -> Result<Value, Failure> {
+        let (answer, _) = self.ask(None, waits).await?;
         match answer.status {
             StatusCode::OK => self.object(&answer),
             _ => Err(self.refused("get", &answer)),
@@ -129,7 +143,7 @@ impl Api {
     /// `metadata.resourceVersion`, without which the last writer would win.
     pub(super) async fn replace(&self, object: &Value) -> Result<Replaced, Failure> {
         let body = object.to_string().into_bytes();
-        let (answer, repeated) = self.ask("update", Some(&body)).await?;
+        let (answer, repeated) = self.ask(Some(&body), &[AGAIN_AFTER]).await?;
         match answer.status {
             StatusCode::OK | StatusCode::CREATED => self.object(&answer).map(Replaced::Now),
             StatusCode::CONFLICT => Ok(Replaced::Conflict { perhaps_ours: repeated }),
@@ -137,24 +151,32 @@ impl Api {
         }
     }
 
-    /// Sends a request, a second time when the API server is overloaded, has a
-    /// fault or cut the connection: it may have a neighbour that has not. The
+    /// Sends a request, again when the API server is overloaded, has a fault or
+    /// cut the connection: it may have a neighbour that has not. The
     /// resourceVersion makes that safe for a PUT too, which is answered 409 if
-    /// the first was carried out. After a time-out there is no second time: with
-    /// the ten seconds that it took, a pod that is told to end has too few left.
+    /// the first was carried out. An answer is asked for twice at most. After a
+    /// time-out there is no other time: with the ten seconds that it took, a pod
+    /// that is told to end has too few left.
     ///
-    /// Returns whether it was sent twice.
-    async fn ask(&self, verb: &str, body: Option<&[u8]>) -> Result<(Answer, bool), Failure> {
-        match self.ask_once(body).await {
-            Ok(answer) if !passing(answer.status) => return Ok((answer, false)),
-            Err(error) if error.is_timeout() => return Err(self.unanswered(&error)),
-            Ok(answer) => tracing::debug!("{verb} {}: HTTP {}, trying again", self.map, answer.status),
-            Err(error) => {
-                tracing::debug!("{verb} {}: {}, trying again", self.map, http::explain(&error));
-            }
+    /// Returns whether it was sent more than once.
+    async fn ask(&self, body: Option<&[u8]>, waits: &[Duration]) -> Result<(Answer, bool), Failure> {
+        let (began, mut repeated) = (Instant::now(), false);
+        let mut waits = waits.iter();
+        loop {
+            let asked = self.ask_once(body).await;
+            let (may_pass, why) = match &asked {
+                Ok(answer) => (passing(answer.status) && !repeated, format!("HTTP {}", answer.status)),
+                Err(error) => (!error.is_timeout(), http::explain(error).to_string()),
+            };
+            let in_time = |wait: &&Duration| began.elapsed().saturating_add(**wait) <= LAST_TRY;
+            let Some(wait) = waits.next().filter(in_time).filter(|_| may_pass) else {
+                return asked.map(|answer| (answer, repeated)).map_err(|error| self.unanswered(&error));
+            };
+            let again = humantime::format_duration(*wait);
+            tracing::info!("the Kubernetes API: {why}; asking again in {again}");
+            sleep(*wait).await;
+            repeated = true;
         }
-        sleep(AGAIN_AFTER).await;
-        self.ask_once(body).await.map(|answer| (answer, true)).map_err(|error| self.unanswered(&error))
     }
 
     async fn ask_once(&self, body: Option<&[u8]>) -> Result<Answer, reqwest::Error> {

@@ -9,6 +9,8 @@ from conftest import CHART, IMAGE, VERSION, helms, objects, run, workload_env
 
 CI = sorted((CHART / "ci").glob("*.yaml"))
 KUBERNETES = ["1.25", "1.30", "1.37"]
+# Argo CD prunes what Helm keeps (argoproj/argo-cd#17819).
+KEPT = {"helm.sh/resource-policy": "keep", "argocd.argoproj.io/sync-options": "Prune=false,Delete=false"}
 
 
 @pytest.fixture(params=helms(), ids=lambda p: "helm" + p.parts[-3])
@@ -151,7 +153,7 @@ def test_defaults(render):
 def test_state_config_map_is_empty_and_outlives_the_release(render):
     state = render()["ConfigMap", "connector-guardian-state"]
     assert "data" not in state, "an upgrade would write it over what guardian remembers"
-    assert state["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert state["metadata"]["annotations"] == KEPT
 
 
 def test_the_role_allows_two_verbs_on_one_name(render):
@@ -228,7 +230,7 @@ def test_a_volume_needs_no_api_server(render):
     assert pod(all_)["securityContext"]["fsGroup"] == 65532
     assert env(all_)["GUARDIAN_STATE"] == "/var/lib/guardian/connector-guardian.json"
     claim = all_["PersistentVolumeClaim", "connector-guardian-state"]
-    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert claim["metadata"]["annotations"] == KEPT
     assert claim["spec"] == {"accessModes": ["ReadWriteOncePod"], "storageClassName": "standard", "resources": {"requests": {"storage": "64Mi"}}}
     assert pod(all_)["volumes"] == [{"name": "state", "persistentVolumeClaim": {"claimName": "connector-guardian-state"}}]
 

@@ -11,6 +11,77 @@ import pytest
 from conftest import DEPLOY, blocks
 from fake_connect import FakeConnect, no_connect
 
+# Lines of an env file, and what guardian gets of them: what systemd would give it.
+READ = [
+    ("A=b", "b"),
+    ("# a comment\n\n  ; another\nA=b", "b"),
+    ("A=b\r\nB=c", "b"),
+    ("A = b \t", "b"),
+    ("A=", ""),
+    ("A=b=c", "b=c"),
+    ("A=b c", "b c"),
+    ('A="b c "', "b c "),
+    ("A='b c '", "b c "),
+    ('A=""', ""),
+    ("A=it's", "it's"),
+    ("A='b\\p'", "b\\p"),
+    ("A=b # no comment", "b # no comment"),
+    ("A=b\nA=c", "c"),
+    # A shell would print, run or write these: pforret/setver#12, getferdi/server-docker#12, direnv#934, paperless-ngx#8118.
+    ("A=s3cr$etpart", "s3cr$etpart"),
+    ("A=se&touch cretpart", "se&touch cretpart"),
+    ("A=ab>cd", "ab>cd"),
+    ("A=ab$$cd`touch cretpart`$(touch cretpart)", "ab$$cd`touch cretpart`$(touch cretpart)"),
+    ('A="$HOME"', "$HOME"),
+    ("A=*", "*"),
+    ("A=-n", "-n"),
+    ("1=b", "has no variable's name before its ="),
+    ("=cretpart", "has no variable's name before its ="),
+    ("cretpart;x=y", "has no variable's name before its ="),
+    ("cretpart", "is not of the form NAME=value"),
+    ("\ufeffA=cretpart", "has no variable's name before its ="),
+    # systemd ignores it: garethr/garethr-docker#264.
+    ("export A=cretpart", "begins with export: write NAME=value alone"),
+    ('A="cretpart', "has a quote that does not end with the line"),
+    ('A="', "has a quote that does not end with the line"),
+    ("A='cret' 'part'", "has a quote within quotes"),
+    ('A="cretpart" # x', "has a quote that does not end with the line"),
+    # systemd takes it away: systemd/systemd#8857.
+    ("A=s7@o8\\p", "has a backslash, which systemd would take away: put the value in single quotes"),
+    ('A="cret\\part"', "has a backslash, which systemd would take away: put the value in single quotes"),
+    ("# cretpart \\", "is a comment that ends with a backslash, for which systemd would pass over the next line"),
+]
+
+
+@pytest.mark.parametrize("shell", [shell for shell in ("sh", "dash", "bash --posix", "busybox sh") if shutil.which(shell.split()[0])])
+@pytest.mark.parametrize("lines, gets", READ)
+def test_an_env_file_is_read_as_systemd_reads_it(tmp_path, shell, lines, gets):
+    script = (DEPLOY / "cron/guardian-for").read_text()
+    (tmp_path / "guardian-for").write_text(script.replace("/etc/guardian/", f"{tmp_path}/"))
+    (tmp_path / "bin").mkdir()
+    for name, body in [("id", "echo 1000"), ("guardian", 'env -0; printf "%s\\0" "$@"')]:
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    # `name` is no word of the script's own.
+    head = "name=other\nZ=first\n"
+    (tmp_path / "orders.env").write_text(head + lines, newline="")
+    environment = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "A": "unset"}
+    files = sorted(tmp_path.iterdir())
+    done = subprocess.run([*shell.split(), "guardian-for", "orders", "run", "a b"], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert sorted(tmp_path.iterdir()) == files, "a value was run"
+    if done.returncode == 2:
+        number = 2 + lines.count("\n") + 1
+        assert done.stderr == f"guardian-for: line {number} of {tmp_path}/orders.env {gets}\n"
+        assert done.stdout == ""
+        return
+    assert (done.returncode, done.stderr) == (0, ""), done
+    *variables, first, second, _ = done.stdout.split("\0")
+    got = dict(v.split("=", 1) for v in variables)
+    assert (got["A"], got["Z"], got["GUARDIAN_CLUSTER"]) == (gets, "first", "orders")
+    assert got["GUARDIAN_STATE"] == "/var/lib/guardian/orders.json"
+    assert (first, second) == ("run", "a b")
+
+
 # Its own mounts and processes: the real /etc/cron.d, mail program and crontabs of this machine are not touched.
 SANDBOX = """
 set -eu

@@ -1,14 +1,16 @@
 //! The state in a ConfigMap, as whole runs live through it: two runs at once, a run that is killed, a reset in
 //! between, and an API server that refuses, fails, hangs or is somebody else.
 
-use std::sync::mpsc;
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
 use crate::kubernetes::{FakeApi, Fault, TOKEN};
 use crate::sim::{Answer, Authority, Connect, Failure, Profile};
-use crate::support::{Ended, Guardian, actions, instance};
+use crate::support::{Ended, Guardian, actions, each, instance};
 
 /// A pod with this state, this Connect, and a proxy in its environment that must not be used.
 fn pod(api: &FakeApi, url: &str) -> Guardian {
@@ -578,6 +580,54 @@ fn a_refused_connection_names_the_settings_of_the_address() {
         &told,
         &["Connection refused", "KUBERNETES_SERVICE_HOST and _PORT say where it is", "NetworkPolicy"],
     );
+}
+
+/// In front of an API server, something that drops the first connections.
+fn dropping(api: &FakeApi, first: usize) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (port, server) = (listener.local_addr().unwrap().port(), api.port());
+    let count = Arc::new(AtomicUsize::new(0));
+    let connections = Arc::clone(&count);
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            if connections.fetch_add(1, Ordering::SeqCst) < first {
+                continue;
+            }
+            let server = TcpStream::connect(("127.0.0.1", server)).unwrap();
+            for (mut from, mut to) in [
+                (client.try_clone().unwrap(), server.try_clone().unwrap()),
+                (server.try_clone().unwrap(), client.try_clone().unwrap()),
+            ] {
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(std::net::Shutdown::Write);
+                });
+            }
+        }
+    });
+    (port, count)
+}
+
+/// A sidecar lets nothing out for some seconds (istio/istio#11130, #32439): the state is waited for as Connect is.
+#[test]
+fn an_api_that_is_not_reached_at_first_is_waited_for() {
+    let commands = [&["run", "--once"][..], &["status"], &["run", "--once", "--dry-run"]];
+    each(commands.to_vec(), |command| {
+        let (api, connect) = (FakeApi::start(), failing());
+        let (port, connections) = dropping(&api, 3);
+        let guardian = pod(&api, &connect.url()).env("KUBERNETES_SERVICE_PORT", &port.to_string());
+        let ended = guardian.with(command).exits(0);
+        assert_eq!(api.requests()[0], "GET", "{ended:?}");
+        assert!(connections.load(Ordering::SeqCst) >= 4);
+        let last = ended.stderr.lines().rfind(|line| line.contains(" INFO the Kubernetes API: "));
+        assert!(last.is_some_and(|line| line.ends_with("; asking again in 5s")), "{ended:?}");
+    });
+    // But not for ever.
+    let (api, connect) = (FakeApi::start(), failing());
+    let (port, connections) = dropping(&api, 4);
+    let guardian = pod(&api, &connect.url()).env("KUBERNETES_SERVICE_PORT", &port.to_string());
+    says(&refusal(&api, &connect, &guardian, 1), &["the Kubernetes API at https://127.0.0.1:"]);
+    assert_eq!(connections.load(Ordering::SeqCst), 4);
 }
 
 #[test]

@@ -139,6 +139,149 @@ fn no_pattern_is_judged_by_a_listing_that_may_not_be_whole() {
     });
 }
 
+/// Nothing will ever be restarted, and `--quiet` hides the warning: it is news once something fails, once for each failure.
+#[test]
+fn an_include_list_that_matches_nobody_is_news_when_something_fails() {
+    let each_one_by_itself = Profile::V2_2;
+    each(vec![Profile::V3_9, each_one_by_itself], |profile| {
+        let connect = three_kinds(*profile);
+        let guardian = Guardian::at(&connect.url());
+        let run = |include: &str, exclude: &str| {
+            let guardian = guardian.command(&["run", "--once", "--quiet"]);
+            let mut guardian = guardian;
+            guardian.env("GUARDIAN_INCLUDE", include).env("GUARDIAN_EXCLUDE", exclude);
+            let ended = crate::support::Ended::of(guardian.spawn().unwrap()).exits(0);
+            assert_eq!(ended.stdout, "");
+            ended.stderr
+        };
+        assert_eq!(run("ordres,orders-?", ""), "", "nothing is to be restarted");
+        let told = |name: &str| {
+            format!(
+                "test: restarts nothing, because GUARDIAN_INCLUDE (--include) matches no connector; failed: {name}/0 ("
+            )
+        };
+        for name in ["orders", "payments"] {
+            connect.fail_task(name, 0, Failure::always());
+            let line = run("ordres,orders-?", "");
+            assert!(line.contains(&told(name)) && line.lines().count() == 1, "{line}");
+            assert_eq!(run("ordres,orders-?", ""), "", "told");
+        }
+        // Left out on purpose.
+        connect.fail_task("debezium-orders", 0, Failure::always());
+        assert_eq!(run("a.*", "nobody"), "", "one of them matches");
+        connect.fail_task("a.x+b", 0, Failure::always());
+        assert_eq!(run("", "*"), "", "it is the other list");
+        assert_eq!(connect.restarts(), [""; 0]);
+    });
+}
+
+// === What nobody took away from a value ===
+
+const QUOTED: &str = "is in quotes, and they are part of it (docker's --env-file and a list in a compose file keep them): write it without";
+const A_COMMENT: &str = "is a comment (compose takes one behind an empty value for the value): put the comment on a line of its own";
+const WITH_A_COMMENT: &str = "has a comment behind it, which is part of it (docker's --env-file and systemd keep it): put the comment on a line of its own";
+const CARRIAGE_RETURN: &str = "ends with a carriage return, which would be part of it: its file has the line ends of Windows: sed -i 's/\\r$//' FILE mends it";
+
+/// Each would have been taken as it is: an exclude list that matches nobody, a state in `./"/var/lib"`, a user that is
+/// refused with 401.
+const LEFTOVERS: [(&str, &str, &str); 21] = [
+    // docker/cli#4665, moby/moby#46773: --env-file keeps quotes. docker/compose#2854: so does `- NAME="value"`.
+    ("GUARDIAN_EXCLUDE", "\"hunter-*\"", QUOTED),
+    ("GUARDIAN_EXCLUDE", "'hunter-*,b'", QUOTED),
+    ("GUARDIAN_NO_TASKS_OK", "\"hunter\"", QUOTED),
+    ("GUARDIAN_STATE", "\"/var/hunter/state.json\"", QUOTED),
+    ("KAFKA_CONNECT_PASS_FILE", "'/run/secrets/hunter'", QUOTED),
+    ("KAFKA_CONNECT_USER", "\"hunter\"", QUOTED),
+    ("GUARDIAN_CLUSTER", "'hunter'", QUOTED),
+    ("KAFKA_CONNECT_URL", "\"http://hunter:8083\"", QUOTED),
+    ("GUARDIAN_PROXY", "\"http://u:hunter2@proxy\"", QUOTED),
+    // docker/cli#4404 keeps a comment behind the value, and systemd/systemd#36435 too.
+    ("GUARDIAN_EXCLUDE", "hunter-*   # never touch", WITH_A_COMMENT),
+    ("GUARDIAN_EXCLUDE", "\"hunter-*\" # never touch", WITH_A_COMMENT),
+    ("GUARDIAN_STATE", "/var/hunter/state.json\t#here", WITH_A_COMMENT),
+    ("KAFKA_CONNECT_USER", "hunter # for the gateway", WITH_A_COMMENT),
+    // mtrnix/metronix-memory#458: compose makes `NAME=   # note` the value `# note`.
+    ("GUARDIAN_INCLUDE", "# all", A_COMMENT),
+    ("KAFKA_CONNECT_CA_FILE", "#none", A_COMMENT),
+    // wardenenv/warden#380, jfrog/artifactory-docker-examples#132: a file with the line ends of Windows.
+    ("KAFKA_CONNECT_CA_FILE", "/x/hunter.crt\r", CARRIAGE_RETURN),
+    ("KAFKA_CONNECT_USER", "hunter\r", CARRIAGE_RETURN),
+    ("GUARDIAN_STATE", "/x/hunter.json\r", CARRIAGE_RETURN),
+    // A Secret made with echo (kubernetes/website#492).
+    ("KAFKA_CONNECT_USER", "hunter\n", "ends with a newline, which would be part of it: write it without"),
+    ("GUARDIAN_STATE", " /x/hunter.json", "begins with a blank, which would be part of it: write it without"),
+    (
+        "KAFKA_CONNECT_HEADERS_FILE",
+        "/x/hunter\t",
+        "ends with a blank, which would be part of it: write it without",
+    ),
+];
+
+#[test]
+fn what_was_left_in_a_value_is_a_usage_error_that_shows_no_value() {
+    let connect = three_kinds(Profile::V3_9);
+    let refused = |name: &str, value: &str, says: &str| {
+        let guardian = Guardian::at(&connect.url()).env(name, value).arg("--quiet");
+        let ended = guardian.run().exits(2);
+        assert!(ended.stderr.ends_with(&format!(" ERROR {says}\n")), "{name}={value:?}: {ended:?}");
+        assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+        assert!(!format!("{ended:?}").contains("hunter"), "{ended:?}");
+    };
+    for (name, value, says) in LEFTOVERS {
+        refused(name, value, &format!("{name} {says}"));
+    }
+    let one = format!("GUARDIAN_EXCLUDE: one of its values {QUOTED}");
+    refused("GUARDIAN_EXCLUDE", "a,\"hunter-*\", b", &one);
+    assert_eq!(connect.requests().len(), 0);
+}
+
+#[test]
+fn a_value_that_only_looks_like_that_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("it's#1 \"b\".json");
+    let state = state.to_str().unwrap();
+    for (name, value) in [
+        ("GUARDIAN_EXCLUDE", "it's,a#b,\"c,'"),
+        // Blanks, and what Windows has at the end of a line, are no part of these.
+        ("GUARDIAN_EXCLUDE", " a , b\r"),
+        ("GUARDIAN_CLUSTER", " test\r\n"),
+        ("MAX_RESTART", " 3\r"),
+        ("GUARDIAN_STATE", state),
+        // A password is what it is.
+        ("KAFKA_CONNECT_PASS", "\"hunter2\" # yes"),
+        ("KAFKA_CONNECT_PASS", "#hunter2\r"),
+    ] {
+        let connect = three_kinds(Profile::V3_9);
+        let guardian = Guardian::at(&connect.url()).env(name, value);
+        let guardian =
+            if name == "KAFKA_CONNECT_PASS" { guardian.env("KAFKA_CONNECT_USER", "alice") } else { guardian };
+        guardian.run().exits(0);
+        assert!(!connect.requests().is_empty(), "{name}={value:?}");
+    }
+    // A flag is what was typed: a shell has taken away what it takes. And it beats the variable.
+    let connect = three_kinds(Profile::V3_9);
+    let guardian = Guardian::at(&connect.url()).env("GUARDIAN_EXCLUDE", "\"a\"");
+    guardian.arg("--exclude").arg("\"a\"").run().exits(0);
+}
+
+/// People copy the address that they have looked at in a browser (Aiven-Open/http-connector-for-apache-kafka#238).
+#[test]
+fn a_url_of_the_listing_is_not_the_worker_s() {
+    for url in [
+        "http://h:8083/connectors",
+        "http://h:8083/connectors/",
+        "https://h/prefix/connectors",
+        "http://a:1,http://h:8083/connectors?expand=status",
+    ] {
+        let ended = Guardian::at(url).run().exits(2);
+        let says = " ERROR KAFKA_CONNECT_URL: leave /connectors out of the URL: guardian adds it itself\n";
+        assert!(ended.stderr.ends_with(says), "{url}: {ended:?}");
+    }
+    let connect = Connect::start(Profile::V3_9);
+    let ended = Guardian::at(&format!("{}/my-connectors", connect.url())).run();
+    assert!(!ended.stderr.contains("leave /connectors out"), "{ended:?}");
+}
+
 // === Variables ===
 
 /// Variables that somebody sets in good faith, and what is said of each.
@@ -268,7 +411,7 @@ const CREDENTIALS: [(&str, &str, &str); 15] = [
         "hun\u{200b}ter2",
         "KAFKA_CONNECT_PASS holds a password that has an unprintable character in its middle",
     ),
-    ("KAFKA_CONNECT_USER", "alice ", "KAFKA_CONNECT_USER holds a user that ends with a blank"),
+    ("KAFKA_CONNECT_USER_FILE", "alice ", "KAFKA_CONNECT_USER_FILE holds a user that ends with a blank"),
     ("KAFKA_CONNECT_USER_FILE", "'alice'", "KAFKA_CONNECT_USER_FILE holds a user that is in quotes"),
     ("KAFKA_CONNECT_TOKEN_FILE", "\"hunter2\"\n", "KAFKA_CONNECT_TOKEN_FILE holds a token that is in quotes"),
     (

@@ -198,6 +198,7 @@ each_place!(
     one_run_at_a_time,
     an_open_that_may_wait_waits_for_the_other_run,
     the_charge_of_a_dead_run_is_kept,
+    a_state_that_was_edited_on_windows_is_used,
     a_corrupt_state_is_set_aside_once_and_never_by_a_look,
     a_newer_state_or_one_of_another_cluster_is_refused_and_left_untouched,
     a_charge_with_an_expired_claim_blocks_nobody,
@@ -286,6 +287,20 @@ async fn the_charge_of_a_dead_run_is_kept(home: &impl Home) {
     drop(dies);
     let mut next = open(&home.place(), "c", Duration::from_secs(9)).await.unwrap();
     assert_eq!(next.load().await.unwrap().ledger, charged(1, &["a"]));
+}
+
+/// A byte-order mark and CRLF (microsoft/playwright#39420, getpaseo/paseo#4695: PowerShell and Notepad write them).
+async fn a_state_that_was_edited_on_windows_is_used(home: &impl Home) {
+    opened(home).await.unwrap().save(&charged(3, &["a", "b"])).await.unwrap();
+    let text = home.text().unwrap();
+    home.put(&format!("\u{feff}{}", text.replace('\n', "\r\n")));
+    for found in [peek(&home.place(), "c").await.unwrap(), opened(home).await.unwrap().load().await.unwrap()]
+    {
+        assert_eq!((found.ledger, found.warning), (charged(3, &["a", "b"]), None));
+    }
+    assert_eq!(home.aside(), Vec::<String>::new());
+    opened(home).await.unwrap().save(&charged(4, &["a"])).await.unwrap();
+    assert!(!home.text().unwrap().contains(['\u{feff}', '\r']), "and gone with the next write");
 }
 
 async fn a_corrupt_state_is_set_aside_once_and_never_by_a_look(home: &impl Home) {

@@ -6,8 +6,8 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::sim::{Answer, Authority, Connect, Failure, Leaf, PemFiles, Profile};
 use crate::support::{Guardian, actions, each};
@@ -292,6 +292,13 @@ fn a_client_certificate_that_cannot_be_used_is_told_by_its_settings() {
     let broken = folder.path().join("broken");
     std::fs::write(&broken, "-----BEGIN CERTIFICATE-----\nMAMCAQU=\n-----END CERTIFICATE-----\n").unwrap();
     let broken = path(&broken);
+    let reversed = folder.path().join("reversed");
+    std::fs::write(&reversed, contents(path(&files.ca)) + &contents(path(&files.client_cert))).unwrap();
+    let reversed = path(&reversed);
+    let pkcs12 = folder.path().join("pkcs12");
+    std::fs::write(&pkcs12, PKCS12).unwrap();
+    let der_key = folder.path().join("der");
+    std::fs::write(&der_key, PrivateKeyDer::from_pem_file(&files.client_key).unwrap().secret_der()).unwrap();
     let (cert, key) = (path(&files.client_cert), path(&files.client_key));
     let both = "KAFKA_CONNECT_CERT_FILE and KAFKA_CONNECT_KEY_FILE: ";
     let encrypted = "the private key is encrypted, and guardian cannot ask for its passphrase: openssl pkey -in KEY -out NEW writes it without one";
@@ -299,6 +306,12 @@ fn a_client_certificate_that_cannot_be_used_is_told_by_its_settings() {
         (cert, made!("encrypted.key"), encrypted),
         (cert, made!("encrypted-traditional.key"), encrypted),
         (cert, made!("leaf.key"), "the certificate and the private key do not belong together"),
+        // briansmith/webpki#35: the CA before the client's own certificate.
+        (
+            reversed,
+            key,
+            "the private key belongs to a later certificate of the file: the client's own must be the first, its CAs behind it",
+        ),
         (
             made!("v1.pem"),
             made!("leaf.key"),
@@ -309,6 +322,27 @@ fn a_client_certificate_that_cannot_be_used_is_told_by_its_settings() {
             cert,
             made!("small.key"),
             "the private key cannot be used: it must be RSA of at least 2048 bits, ECDSA P-256 or P-384, or Ed25519",
+        ),
+        // rustls/rustls#2536.
+        (
+            cert,
+            made!("p521.key"),
+            "the private key cannot be used: it must be RSA of at least 2048 bits, ECDSA P-256 or P-384, or Ed25519",
+        ),
+        (
+            path(&pkcs12),
+            key,
+            "the certificate's file is a PKCS#12 keystore, not PEM: openssl pkcs12 -in FILE -nokeys -out NEW converts it",
+        ),
+        (
+            cert,
+            path(&pkcs12),
+            "the key's file is a PKCS#12 keystore, not PEM: openssl pkcs12 -in FILE -nocerts -nodes -out NEW converts it",
+        ),
+        (
+            cert,
+            path(&der_key),
+            "the key's file is binary (DER), not PEM: openssl pkey -inform DER -in FILE -out NEW converts it",
         ),
     ];
     for (cert, key, says) in rows {
@@ -324,6 +358,75 @@ fn a_client_certificate_that_cannot_be_used_is_told_by_its_settings() {
         ended.stderr.ends_with(&format!("KAFKA_CONNECT_CA_FILE: {broken} holds a broken certificate\n")),
         "{ended:#?}"
     );
+}
+
+/// How one that `openssl pkcs12 -export` or keytool has made begins.
+const PKCS12: &[u8] = b"\x30\x82\x04\xdc\x02\x01\x03\x30\x82\x04\x92";
+
+/// What people have in place of a PEM file, and what they are told: each converts with one command.
+#[test]
+fn a_file_of_cas_in_another_form_is_told_with_the_command_that_converts_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let der = CertificateDer::from_pem_file(made!("ca.pem")).unwrap().to_vec();
+    let (ca, key) = (contents(made!("ca.pem")), contents(made!("leaf.key")));
+    let trusted = ca.replace("CERTIFICATE-----", "TRUSTED CERTIFICATE-----");
+    let openssl_s_own = "holds a certificate in OpenSSL's own form (-----BEGIN TRUSTED CERTIFICATE-----): openssl x509 -in FILE -out NEW converts it";
+    let rows: [(&[u8], &str); 9] = [
+        (&der, "is binary (DER), not PEM: openssl x509 -inform DER -in FILE -out NEW converts it"),
+        (PKCS12, "is a PKCS#12 keystore, not PEM: openssl pkcs12 -in FILE -nokeys -out NEW converts it"),
+        (
+            b"\xfe\xed\xfe\xed\0\0\0\x02",
+            "is a Java keystore (JKS), not PEM: first keytool -importkeystore -srckeystore FILE -destkeystore FILE.p12 -deststoretype PKCS12, then openssl pkcs12 -in FILE.p12 -nokeys -out NEW",
+        ),
+        // rustls/rustls#2079.
+        (trusted.as_bytes(), openssl_s_own),
+        // Of two CAs the second would silently not be trusted.
+        (&[ca.as_bytes(), trusted.as_bytes()].concat(), openssl_s_own),
+        (key.as_bytes(), "holds a private key and no certificate: the CA's certificate belongs there"),
+        (b"0 is no certificate", "holds no PEM certificate"),
+        (b"0", "holds no PEM certificate"),
+        (b"", "holds no PEM certificate"),
+    ];
+    let file = folder.path().join("ca");
+    let file = path(&file);
+    for (bytes, says) in rows {
+        std::fs::write(file, bytes).unwrap();
+        let ended = Guardian::at("https://localhost:1").env("KAFKA_CONNECT_CA_FILE", file).run().exits(2);
+        assert!(ended.stderr.ends_with(&format!("KAFKA_CONNECT_CA_FILE: {file} {says}\n")), "{ended:#?}");
+    }
+}
+
+/// A byte-order mark (vshulcz/deja-vu#3696), also between two files that were joined; the indentation of YAML
+/// (rustls/pemfile#40); line ends of every sort and text between (rustls/pemfile#30, rustls-native-certs#48).
+#[test]
+fn a_pem_file_is_read_whatever_stands_around_its_lines() {
+    let (authority, other, folder) =
+        (Authority::new(), Authority::named("Another CA"), tempfile::tempdir().unwrap());
+    let files = authority.write_pem_files(folder.path());
+    let ca = contents(path(&files.ca));
+    let another = other.ca_pem();
+    let indented: String = ca.lines().map(|line| format!("    {line}\r\n")).collect();
+    let forms: Vec<Vec<u8>> = vec![
+        format!("\u{feff}{ca}").into(),
+        format!("{another}\u{feff}{ca}").into(),
+        format!("ca: |\n{indented}").into(),
+        ca.replace('\n', "\r").into(),
+        [b"0 s:/CN=Z\xfcrich\n", ca.as_bytes(), another.as_bytes()].concat(),
+        ca.trim_end().into(),
+    ];
+    for form in forms {
+        let connect = worker(Connect::with(Profile::V3_9).tls(&authority, Leaf::Good));
+        std::fs::write(&files.ca, &form).unwrap();
+        restarts(&trusting(&connect.url(), &files), &connect);
+    }
+    // And those of a client.
+    let connect = worker(Connect::with(Profile::V3_9).mutual_tls(&authority, &authority));
+    for file in [&files.ca, &files.client_cert, &files.client_key] {
+        let text = if *file == files.ca { ca.clone() } else { contents(path(file)) };
+        let indented: String = text.lines().map(|line| format!("  {line}\n")).collect();
+        std::fs::write(file, format!("\u{feff}{indented}")).unwrap();
+    }
+    restarts(&with_certificate(trusting(&connect.url(), &files), &files), &connect);
 }
 
 #[test]
