@@ -174,7 +174,7 @@ settings! {
     GROUP_REST: BACKOFF, PLANNING, Some("group-rest"), &["GUARDIAN_GROUP_REST"], "RUNS", Value("2"), Set,
         "The longest rest of such a group after a wave that failed again, in runs or steps";
     KEEP_TRYING: BACKOFF, PLANNING, Some("keep-trying"), &["GUARDIAN_KEEP_TRYING"], "off|RUNS|DURATION", Value("off"), Set,
-        "When nobody of a cause has a restart left, one gets another this often: in runs, or a duration when the step is one";
+        "When nobody of a cause has a restart left, one gets another this often: in runs or steps, or a duration when the step is one";
     INCLUDE: WHICH, SEEING, Some("include"), &["GUARDIAN_INCLUDE"], "PATTERN", Told("all"), Append,
         "Connectors to restart, by name with * and ?; repeatable, commas in the environment";
     EXCLUDE: WHICH, SEEING, Some("exclude"), &["GUARDIAN_EXCLUDE"], "PATTERN", Told("none"), Append,

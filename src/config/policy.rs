@@ -43,12 +43,15 @@ fn together(inputs: &Inputs<'_>) -> Result<TogetherPolicy> {
         )?,
         watch: inputs.parsed(&cli::WATCH, DURATION, |text| humantime::parse_duration(text).ok())?,
         rest: inputs.parsed(&cli::GROUP_REST, "a whole number of runs from 1", at_least(1))?,
-        keep_trying: if step(inputs)?.is_none() {
+        keep_trying: if let Some(step) = step(inputs)? {
+            let takes = "off, a whole number of steps, or a duration such as 3h";
+            let steps = |text: &str| step.checked_mul(at_least(1)(text)?);
+            keep_trying
+                .parse(takes, or_word("off", |text| positive_duration(text).or_else(|| steps(text))))?
+                .map(Wait::Time)
+        } else {
             let takes = "off or a whole number of runs, because --backoff-step counts runs";
             keep_trying.parse(takes, or_word("off", at_least(1)))?.map(Wait::Runs)
-        } else {
-            let takes = "off or a duration such as 3h, because --backoff-step counts the clock";
-            keep_trying.parse(takes, or_word("off", positive_duration))?.map(Wait::Time)
         },
     })
 }

@@ -136,6 +136,7 @@ def test_defaults(render):
             {"name": "GUARDIAN_DEADLINE", "value": "210s"},
             {"name": "MAX_RESTART", "value": "7"},
             {"name": "EXPONENTIAL_RATIO", "value": "2"},
+            {"name": "GUARDIAN_KEEP_TRYING", "value": "36"},
             {"name": "ENABLE_BACKOFF", "value": "1"},
             {"name": "LOG_LEVEL", "value": "info"},
             {"name": "KAFKA_CONNECT_URL", "value": "http://kafka-connect:8083"},

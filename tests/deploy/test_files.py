@@ -11,7 +11,7 @@ import yaml
 from conftest import CACHE, DEPLOY, IMAGE, TOP, VERSION, blocks, run
 from fake_connect import FakeConnect
 
-BACKOFF = {"MAX_RESTART": "7", "EXPONENTIAL_RATIO": "2", "ENABLE_BACKOFF": "1"}
+BACKOFF = {"MAX_RESTART": "7", "EXPONENTIAL_RATIO": "2", "GUARDIAN_KEEP_TRYING": "36", "ENABLE_BACKOFF": "1"}
 
 
 def read(path):

@@ -160,6 +160,8 @@ containers:
         value: {{ include "guardian.number" $c.config.maxRestart | quote }}
       - name: EXPONENTIAL_RATIO
         value: {{ include "guardian.number" $c.config.exponentialRatio | quote }}
+      - name: GUARDIAN_KEEP_TRYING
+        value: {{ include "guardian.number" $c.config.keepTrying | quote }}
       - name: ENABLE_BACKOFF
         value: {{ ternary "1" "0" $c.config.enableBackoff | quote }}
       - name: LOG_LEVEL
