@@ -16,7 +16,7 @@ use crate::decide::ledger::{Charge, Ledger};
 use crate::decide::listing::Listing;
 use crate::decide::model::State;
 use crate::decide::outcome::Outcome;
-use crate::decide::plan::{Plan, Rules, plan};
+use crate::decide::plan::{Plan, Right, Rules, plan};
 use crate::decide::policy::Policy;
 use crate::decide::row::View;
 use crate::decide::table::ByInstance;
@@ -155,6 +155,7 @@ pub async fn one_run<C: Cluster, S: Store>(
     while plan.due().next().is_some() {
         log_due(plan, ledger, policy);
         let mut charges = charge(plan, ledger, now);
+        plan.note_waves(ledger, now);
         if let Err(failure) = store.charge(ledger, now.plus(options.deadline)).await {
             plan.record(ledger, charges, &"not sent, because the state could not be written".into());
             report.failure = Some(failure);
@@ -186,7 +187,7 @@ pub async fn one_run<C: Cluster, S: Store>(
             );
             halt = watch(cluster, &mut watched, policy.together.watch, end, clock, interrupt).await;
         }
-        plan.judge_waves(ledger, &watched, looks, now);
+        plan.judge_waves(ledger, &watched, looks);
         report.failure = halt_failure(halt);
         if halt.is_some() || !has_room(policy, end) {
             plan.leave_waves();
@@ -215,7 +216,7 @@ fn charge(plan: &Plan, ledger: &mut Ledger, now: Timestamp) -> ByInstance<Charge
         if line.connector_first {
             ledger.charge_connector(&mut charge);
         }
-        if line.beyond_limit {
+        if line.right == Right::BeyondLimit {
             ledger.charge_beyond_limit(&charge);
         }
         charge

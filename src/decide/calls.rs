@@ -134,15 +134,15 @@ fn is_refused(line: &Line, ledger: &Ledger) -> bool {
 fn calls(connector: &Arc<str>, due: &[&Line], least: usize, ledger: &Ledger) -> Batch {
     let all_failed = due.iter().all(|line| line.state == Some(State::Failed));
     let remembered = ledger.records.of_connector(connector).len();
-    let (last, others): (Vec<&Line>, Vec<&Line>) = due.iter().partition(|line| line.connector_first);
-    let together = !ledger.one_by_one && last.is_empty() && all_failed;
+    let (behind, others): (Vec<&Line>, Vec<&Line>) = due.iter().partition(|line| line.connector_first);
+    let together = !ledger.one_by_one && behind.is_empty() && all_failed;
     if due.len() >= least && together && remembered == due.len() {
         let expected = due.iter().map(|line| line.id.clone()).collect();
         return vec![Call::FailedOf { connector: Arc::clone(connector), expected }];
     }
     let one = |line: &Line| Call::One { id: line.id.clone(), stuck: line.state != Some(State::Failed) };
-    let tasks: Vec<InstanceId> = last.iter().map(|line| line.id.clone()).collect();
+    let tasks: Vec<InstanceId> = behind.iter().map(|line| line.id.clone()).collect();
     let first = (!tasks.is_empty()).then(|| Call::ConnectorFirst { connector: Arc::clone(connector), tasks });
     // What depends on it comes behind it, and nothing else does.
-    others.into_iter().map(one).chain(first).chain(last.into_iter().map(one)).collect()
+    others.into_iter().map(one).chain(first).chain(behind.into_iter().map(one)).collect()
 }

@@ -52,14 +52,22 @@ pub struct Line {
     pub reason: Option<Arc<str>>,
     /// Its connector's own instance is restarted before it.
     pub connector_first: bool,
-    /// It has the right to a restart, and waits for its group.
-    pub right: bool,
-    /// The restart is one beyond the limit (`--keep-trying`).
-    pub beyond_limit: bool,
+    /// By what right it may be restarted, where its action does not say so.
+    pub right: Right,
     /// `error` or `reason` means that the run could not do all its work.
     pub incomplete: bool,
     /// What happened to it that somebody may want to be told of.
     pub event: Option<Event>,
+}
+
+/// By what right an instance may be restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    None,
+    /// Its own back-off gives it one, and it waits for its group.
+    Own,
+    /// One beyond its limit (`--keep-trying`).
+    BeyondLimit,
 }
 
 impl OfInstance for Line {
@@ -366,8 +374,7 @@ impl Line {
             error: None,
             reason: None,
             connector_first: false,
-            right: false,
-            beyond_limit: false,
+            right: Right::None,
             incomplete: false,
             event: None,
         }

@@ -95,7 +95,7 @@ pub enum Next {
 
 impl Next {
     /// The later of two that both must have come.
-    fn or_later(self, other: Self) -> Self {
+    pub fn or_later(self, other: Self) -> Self {
         match (self, other) {
             (Self::Runs(0), later) | (later, Self::Runs(0)) => later,
             (Self::Runs(one), Self::Runs(two)) => Self::Runs(one.max(two)),

@@ -72,6 +72,10 @@ impl<'a> Row<'a> {
                 if !episode.is_some_and(|episode| policy.gives_up(episode)) =>
             {
                 let due = episode.map_or(Next::Runs(0), |episode| policy.due(episode, view.run(), now));
+                let group = line.cause.as_ref().and_then(|cause| ledger.group(cause.key));
+                let group = group.filter(|_| line.action == Action::Waiting);
+                let rested = group.map_or(Next::Runs(0), |group| policy.next_wave(group, view.run(), now));
+                let due = due.or_later(rested);
                 Some(match due {
                     // What this run did not restart comes with the next one.
                     Next::Runs(0) => Next::Runs(1),

@@ -52,9 +52,14 @@ impl Watched {
         Self { id, since, fresh: true, seen: Seen::Failed }
     }
 
-    /// Whether it runs, as far as was seen. What is no more says nothing against its group.
+    /// Whether it runs, as far as was seen.
     pub fn runs(&self) -> bool {
-        matches!(self.seen, Seen::Running(_) | Seen::Gone)
+        matches!(self.seen, Seen::Running(_))
+    }
+
+    /// Whether it is no more, or paused.
+    pub fn is_gone(&self) -> bool {
+        self.seen == Seen::Gone
     }
 
     /// Folds in what Connect says of its connector now.

@@ -12,7 +12,7 @@ use super::group::{Group, Stage, Together};
 use super::ledger::{Charge, Ledger};
 use super::model::InstanceId;
 use super::outcome::Outcome;
-use super::plan::{Line, Plan};
+use super::plan::{Line, Plan, Right};
 use super::policy::{Next, Policy};
 use super::record::Episode;
 use super::table::ByInstance;
@@ -76,17 +76,13 @@ impl Ledger {
     /// Remembers that this run sent a wave of a group.
     pub(super) fn note_wave(&mut self, key: Key, canary: &Arc<str>, now: Timestamp) {
         let run = self.run;
-        match self.groups.iter_mut().find(|group| group.key == key) {
-            Some(group) => {
-                if group.run != run {
-                    group.canary = Arc::clone(canary);
-                }
-                (group.run, group.at) = (run, now);
-            }
-            None => {
-                let canary = Arc::clone(canary);
-                self.groups.push(Group { key, bad_waves: 0, run, at: now, canary });
-            }
+        let remembered = self.groups.iter_mut().find(|group| group.key == key);
+        let bad_waves = remembered.as_ref().map_or(0, |group| group.bad_waves);
+        let group = Group { key, bad_waves, run, at: now, canary: Arc::clone(canary) };
+        if let Some(remembered) = remembered {
+            *remembered = group;
+        } else {
+            self.groups.push(group);
         }
     }
 }
@@ -140,13 +136,7 @@ impl Plan {
     }
 
     /// What a look at the last waves says of each group that went on, if there was one.
-    pub fn judge_waves(
-        &mut self,
-        ledger: &mut Ledger,
-        watched: &ByInstance<Watched>,
-        looked: bool,
-        now: Timestamp,
-    ) {
+    pub fn judge_waves(&mut self, ledger: &mut Ledger, watched: &ByInstance<Watched>, looked: bool) {
         for group in self.groups.iter_mut().filter(|group| group.stage == Stage::Goes) {
             let before = group.restarted.len();
             let mine = group.members.iter().filter(|id| watched.has(id));
@@ -155,17 +145,19 @@ impl Plan {
                 group.stage = Stage::NotTaken;
                 continue;
             }
-            if let Some(canary) = &group.canary {
-                ledger.note_wave(group.cause.key, canary, now);
-            }
             if !looked {
                 group.stage = Stage::Went;
                 continue;
             }
-            let runs = |id: &&InstanceId| watched.get(id).is_none_or(Watched::runs);
-            let bad = group.restarted.len().saturating_sub(group.restarted.iter().filter(runs).count());
+            // What was deleted or paused meanwhile says nothing: another one goes.
+            let there =
+                || group.restarted.iter().filter_map(|id| watched.get(id)).filter(|one| !one.is_gone());
+            let (all, bad) = (there().count(), there().filter(|one| !one.runs()).count());
+            if all == 0 {
+                continue;
+            }
             // At most a fifth: what is poisoned must not hold back the others for ever.
-            if bad.saturating_mul(5) <= group.restarted.len() {
+            if bad.saturating_mul(5) <= all {
                 group.size = group.size.saturating_mul(GROWTH);
                 continue;
             }
@@ -184,6 +176,15 @@ impl Plan {
             (group, group.members.iter().filter(due).map(|id| &*id.connector).collect::<BTreeSet<_>>())
         });
         waves.filter(|(_, wave)| !wave.is_empty())
+    }
+
+    /// Remembers the waves that are due, before they are sent: whatever ends this run, their group rests after them.
+    pub fn note_waves(&self, ledger: &mut Ledger, now: Timestamp) {
+        for (group, _) in self.waves() {
+            if let Some(canary) = &group.canary {
+                ledger.note_wave(group.cause.key, canary, now);
+            }
+        }
     }
 
     /// Whether this instance goes in a wave that is looked at.
@@ -245,7 +246,7 @@ impl Plan {
             for id in &group.members {
                 if let Some(line) = self.lines.get_mut(id)
                     && line.action == Action::Waiting
-                    && line.reason.is_none()
+                    && (line.reason.is_none() || line.connector_first)
                 {
                     line.reason = Some(Arc::clone(&reason));
                 }
@@ -275,7 +276,7 @@ impl Plan {
             let key = self.lines.get(&id).and_then(|line| line.cause.as_ref()).map(|cause| cause.key);
             if let Some(line) = self.lines.get_mut(&id) {
                 line.action = Action::Due;
-                line.beyond_limit = true;
+                line.right = Right::BeyondLimit;
                 line.reason =
                     Some("nobody of this cause has a restart left: one more is tried (--keep-trying)".into());
             }
@@ -321,7 +322,7 @@ impl Together {
                 line.action = Action::Due;
             } else if line.action == Action::Due {
                 line.action = Action::Waiting;
-                line.right = true;
+                line.right = Right::Own;
             }
         }
         if is_first && self.canary.is_none() {
@@ -348,7 +349,7 @@ impl Together {
         policy: &Policy,
         now: Timestamp,
     ) -> bool {
-        let due = line.action == Action::Due || (line.action == Action::Waiting && line.right);
+        let due = line.action == Action::Due || (line.action == Action::Waiting && line.right == Right::Own);
         if due || line.action != Action::Waiting || line.incomplete {
             return due;
         }
