@@ -169,10 +169,14 @@ fn not_found(message: &str, told: Arc<str>) -> Outcome {
 }
 
 /// What 2.8.1, 3.0.1 and 3.1 to 3.3.2 put in front of any answer of the worker to which they passed a request on, and make
-/// a 500 of it (KAFKA-9747 brought it, KAFKA-13702 ended it). Twice, where that worker had to pass it on too.
+/// a 500 of it (KAFKA-9747 brought it, KAFKA-13702 ended it). Twice, where that worker had to pass it on too. Every version
+/// puts it in front of a URL that cannot be asked.
 const FORWARDED: &str = "Error trying to forward REST request: ";
 /// What every version puts in front of a failure to talk to that worker.
 const NOT_FORWARDED: &str = "IO Error trying to forward REST request: ";
+
+/// What "no known leader URL" was before KAFKA-9883 (2.5.1).
+const NO_KNOWN_LEADER: &str = "\"uriTemplate\" parameter is null.";
 
 /// A 500 of Connect's own.
 fn server_error(message: &str, told: Arc<str>) -> Outcome {
@@ -183,6 +187,8 @@ fn server_error(message: &str, told: Arc<str>) -> Outcome {
     let was_forwarded = said.len() < message.len();
     if let Some(why) = said.strip_prefix(NOT_FORWARDED) {
         broken_transport(why, told)
+    } else if was_forwarded && is_no_url(said) {
+        Outcome::NotReached { text: told, hint: ADVERTISED }
     } else if said.starts_with("Failed to start RestClient") {
         Outcome::NotReached { text: told, hint: WORKER_TLS }
     } else if said.starts_with("Failed to start") || said.starts_with("Failed to transition") {
@@ -190,6 +196,7 @@ fn server_error(message: &str, told: Arc<str>) -> Outcome {
         Outcome::FailedAgain(told)
     } else if said.contains("rebalance is expected")
         || said.contains("no known leader")
+        || said == NO_KNOWN_LEADER
         // A 409 there.
         || (was_forwarded && said.starts_with("Cannot complete request"))
     {
@@ -222,11 +229,11 @@ fn broken_transport(why: &str, told: Arc<str>) -> Outcome {
         "UnknownHostException",
         "NoRouteToHostException",
         "Network is unreachable",
+        // Jetty's word for that.
+        "Could not connect to",
         "UnresolvedAddress",
-        "Invalid URI host",
-        "URISyntaxException",
-        "Illegal character in",
-    ]) {
+    ]) || is_no_url(why)
+    {
         Outcome::NotReached { text: told, hint: ADVERTISED }
     } else if says(&[
         "SSLHandshakeException",
@@ -242,6 +249,11 @@ fn broken_transport(why: &str, told: Arc<str>) -> Outcome {
     } else {
         Outcome::Unknown(told)
     }
+}
+
+/// Whether another worker advertises what no URL can have: a host name with an underscore, as Docker Compose makes them.
+fn is_no_url(why: &str) -> bool {
+    ["Invalid URI host", "URISyntaxException", "Illegal character in"].iter().any(|word| why.contains(word))
 }
 
 /// Whether a proxy says in its 503 that it passed nothing on: a service mesh (Envoy, whose "connection termination" came

@@ -133,11 +133,10 @@ impl Setup {
     fn start_on(&self, [port, https_port]: [u16; 2], jars: &Path, plugins: &Path) -> Option<Worker> {
         let folder = jvm::new_folder(&format!("worker-{}", self.version.number));
         let settings = folder.join("worker.properties");
-        let text: String = self
-            .properties(port, https_port, &folder, plugins)
-            .into_iter()
-            .map(|(key, value)| format!("{key}={value}\n"))
-            .collect();
+        let properties = self.properties(port, https_port, &folder, plugins);
+        let id =
+            format!("{}:{}", properties["rest.advertised.host.name"], properties["rest.advertised.port"]);
+        let text: String = properties.into_iter().map(|(key, value)| format!("{key}={value}\n")).collect();
         fs::write(&settings, text).expect("write the worker's settings");
 
         let mut args = self.jvm_options.clone();
@@ -165,7 +164,15 @@ impl Setup {
             }
             std::net::TcpStream::connect(("127.0.0.1", port)).map(|_| true).map_err(|error| error.to_string())
         });
-        bound.then(|| Worker { version: self.version, port, https_port, headers: self.headers.clone(), jvm })
+        bound.then(|| Worker {
+            version: self.version,
+            group: self.group.clone(),
+            port,
+            https_port,
+            id,
+            headers: self.headers.clone(),
+            jvm,
+        })
     }
 
     fn properties(
@@ -188,6 +195,12 @@ impl Setup {
             ("plugin.path", plugins.display().to_string()),
             // The default 5 s would be spent by each test that stops a blocked task.
             ("task.shutdown.graceful.timeout.ms", "2000".to_owned()),
+            // For a connector whose secret is in a file.
+            ("config.providers", "file".to_owned()),
+            (
+                "config.providers.file.class",
+                "org.apache.kafka.common.config.provider.FileConfigProvider".to_owned(),
+            ),
         ]
         .map(|(key, value)| (key.to_owned(), value))
         .into();
@@ -215,6 +228,10 @@ impl Setup {
         };
         properties.extend(of_the_mode.into_iter().map(|(key, value)| (key.to_owned(), value)));
         properties.extend(self.settings.clone());
+        // A worker that advertises its second listener advertises that one's port.
+        if self.https && properties["rest.advertised.listener"] == "https" {
+            properties.insert("rest.advertised.port".to_owned(), https_port.to_string());
+        }
         properties
     }
 }
@@ -239,10 +256,12 @@ fn logging(version: &Version, folder: &Path) -> String {
 
 pub struct Worker {
     pub version: &'static Version,
+    group: String,
     /// The plain listener, which every worker has.
     pub port: u16,
     /// Bound only when the set-up asked for it.
     https_port: u16,
+    id: String,
     headers: Vec<String>,
     pub jvm: Jvm,
 }
@@ -258,7 +277,7 @@ impl Worker {
 
     /// As it calls itself in a status.
     pub fn id(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.id.clone()
     }
 
     pub fn log(&self) -> &Log {
@@ -303,6 +322,15 @@ impl Worker {
     pub fn create(&self, name: &str, config: Value) {
         let body = json!({"name": name, "config": config}).to_string();
         self.demand("POST", "/connectors", &body, 201);
+    }
+
+    /// A status of a task as only a worker writes it, whether there is such a task or not.
+    pub fn write_status(&self, name: &str, task: usize, status: &Value) {
+        kafka::write(
+            &format!("{}-status", self.group),
+            &format!("status-task-{name}-{task}"),
+            &status.to_string(),
+        );
     }
 
     /// Creates a connector that fails on demand and waits until its tasks run.

@@ -30,6 +30,7 @@ pub struct Version {
 pub const V2_3: Version = version("2.3.1", (2, 3), &[]);
 pub const V2_8: Version = version("2.8.2", (2, 8), &[]);
 pub const V3_0: Version = version("3.0.2", (3, 0), &[]);
+pub const V3_3: Version = version("3.3.2", (3, 3), &["org.slf4j:slf4j-reload4j:1.7.36"]);
 pub const V3_6: Version = version("3.6.2", (3, 6), &["org.slf4j:slf4j-reload4j:1.7.36"]);
 pub const V3_9: Version = version("3.9.1", (3, 9), &["org.slf4j:slf4j-reload4j:1.7.36"]);
 pub const V4_3: Version = version(
@@ -43,7 +44,7 @@ pub const V4_3: Version = version(
 );
 
 /// All of them, oldest first: the columns of the table.
-pub const ALL: [&Version; 6] = [&V2_3, &V2_8, &V3_0, &V3_6, &V3_9, &V4_3];
+pub const ALL: [&Version; 7] = [&V2_3, &V2_8, &V3_0, &V3_3, &V3_6, &V3_9, &V4_3];
 
 /// One broker serves every worker: since KIP-896 a 4.x broker takes clients from 2.1 on.
 pub const BROKER: &str = "4.4.0";
@@ -69,6 +70,16 @@ impl Version {
     /// `PUT /connectors/{name}/stop`, KIP-875.
     pub fn can_stop(&self) -> bool {
         self.is_at_least(3, 5)
+    }
+
+    /// The statuses of tasks that a connector no longer has, KAFKA-9472.
+    pub fn leaves_statuses_behind(&self) -> bool {
+        !self.is_at_least(2, 6)
+    }
+
+    /// From any answer of the worker behind a 500, KAFKA-9747 until KAFKA-13702: of the releases here these.
+    pub fn wraps_forwarded_answers(&self) -> bool {
+        self.is_at_least(2, 8) && !self.is_at_least(3, 4)
     }
 
     /// `GET /health`, KIP-1017.

@@ -23,6 +23,20 @@ pub fn broker() -> &'static Broker {
     BROKER.get_or_init(|| jvm::with_ports("the broker", start))
 }
 
+/// Writes one record, and waits until the broker has it.
+pub fn write(topic: &str, key: &str, value: &str) {
+    let file = jvm::new_folder("write").join("Write.java");
+    fs::write(&file, include_str!("plugin/Write.java")).expect("write the program's source");
+    let output = Command::new("java")
+        .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"])
+        .arg(jars::broker_jars().join("*"))
+        .arg(file)
+        .args([&broker().address, topic, key, value])
+        .output()
+        .expect("run java");
+    assert!(output.status.success(), "no record was written: {}", String::from_utf8_lossy(&output.stderr));
+}
+
 fn start([port, controller]: [u16; 2]) -> Option<Broker> {
     let jars = jars::broker_jars();
     let folder = jvm::new_folder("broker");

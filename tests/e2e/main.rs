@@ -1,4 +1,4 @@
-//! End-to-end tests: the real `guardian` against real Apache Kafka, a `KRaft` broker and Connect workers of six
+//! End-to-end tests: the real `guardian` against real Apache Kafka, a `KRaft` broker and Connect workers of seven
 //! releases.
 //!
 //! ```text

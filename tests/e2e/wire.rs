@@ -25,7 +25,7 @@ type Act = Box<dyn FnMut(&str) -> Then + Send>;
 
 pub struct Wire {
     port: u16,
-    requests: Arc<Mutex<Vec<String>>>,
+    heads: Arc<Mutex<Vec<String>>>,
     clients: Arc<Mutex<Clients>>,
 }
 
@@ -46,11 +46,11 @@ impl Wire {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port on loopback");
         let wire = Wire {
             port: listener.local_addr().expect("a bound port").port(),
-            requests: Arc::default(),
+            heads: Arc::default(),
             clients: Arc::default(),
         };
         let act: Arc<Mutex<Act>> = Arc::new(Mutex::new(Box::new(act)));
-        let (requests, clients) = (Arc::clone(&wire.requests), Arc::clone(&wire.clients));
+        let (heads, clients) = (Arc::clone(&wire.heads), Arc::clone(&wire.clients));
         // It ends with the tests' process: a listener on loopback that nobody calls costs nothing.
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
@@ -59,8 +59,8 @@ impl Wire {
                     break;
                 }
                 clients.streams.extend(client.try_clone());
-                let (act, requests) = (Arc::clone(&act), Arc::clone(&requests));
-                thread::spawn(move || relay(client, port, &act, &requests));
+                let (act, heads) = (Arc::clone(&act), Arc::clone(&heads));
+                thread::spawn(move || relay(client, port, &act, &heads));
             }
         });
         wire
@@ -85,7 +85,11 @@ impl Wire {
 
     /// All requests so far, "METHOD TARGET", in their order.
     pub fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.heads().iter().map(|head| request_of(head)).collect()
+    }
+
+    fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The targets of the restart requests among them.
@@ -96,9 +100,27 @@ impl Wire {
             .map(str::to_owned)
             .collect()
     }
+
+    /// The `Content-Length` of each restart request, "" for one without it.
+    pub fn lengths_of_restarts(&self) -> Vec<String> {
+        let heads = self.heads();
+        let posts = heads.iter().filter(|head| head.starts_with("POST "));
+        let length = |head: &String| {
+            let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+            let found = headers.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+            found.map_or("", |(_, value)| value.trim()).to_owned()
+        };
+        posts.map(length).collect()
+    }
 }
 
-fn relay(client: TcpStream, port: u16, act: &Mutex<Act>, requests: &Mutex<Vec<String>>) {
+/// "METHOD TARGET" of the first line.
+fn request_of(head: &str) -> String {
+    let line = head.lines().next().unwrap_or_default();
+    line.rsplit_once(' ').map_or(line, |(request, _)| request).to_owned()
+}
+
+fn relay(client: TcpStream, port: u16, act: &Mutex<Act>, heads: &Mutex<Vec<String>>) {
     // A worker that is gone looks to guardian as it would without the wire, but for the moment: accepted,
     // then closed.
     let Ok(worker) = TcpStream::connect(("127.0.0.1", port)) else {
@@ -111,7 +133,7 @@ fn relay(client: TcpStream, port: u16, act: &Mutex<Act>, requests: &Mutex<Vec<St
         let _ = std::io::copy(&mut answers, &mut back);
         let _ = back.shutdown(Shutdown::Both);
     });
-    let _ = pass_requests_on(&client, &worker, act, requests);
+    let _ = pass_requests_on(&client, &worker, act, heads);
     let _ = worker.shutdown(Shutdown::Both);
     let _ = client.shutdown(Shutdown::Both);
 }
@@ -121,7 +143,7 @@ fn pass_requests_on(
     mut client: &TcpStream,
     mut worker: &TcpStream,
     act: &Mutex<Act>,
-    requests: &Mutex<Vec<String>>,
+    heads: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
     let mut pending = Vec::new();
     let mut chunk = [0; 4096];
@@ -134,9 +156,8 @@ fn pass_requests_on(
         while let Some(end) = pending.windows(4).position(|four| four == b"\r\n\r\n") {
             let head: Vec<u8> = pending.drain(..end + 4).collect();
             let text = String::from_utf8_lossy(&head);
-            let line = text.lines().next().unwrap_or_default();
-            let request = line.rsplit_once(' ').map_or(line, |(request, _)| request).to_owned();
-            requests.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+            let request = request_of(&text);
+            heads.lock().unwrap_or_else(PoisonError::into_inner).push(text.clone().into_owned());
             let then = (act.lock().unwrap_or_else(PoisonError::into_inner))(&request);
             match then {
                 Then::PassOn => worker.write_all(&head)?,

@@ -107,12 +107,20 @@ fn rows() -> Vec<Row> {
         not_now(forwarded(words::REBALANCE), words::REBALANCE),
         not_now(forwarded(words::NO_LEADER), words::NO_LEADER),
         not_now(forwarded(words::CONFLICT), words::CONFLICT),
+        // "No known leader URL" before KAFKA-9883: a worker 2.3.1 says it of a task whose connector was scaled down.
+        not_now(connect(500, "\"uriTemplate\" parameter is null."), "uriTemplate"),
         // The workers, or a mesh before them, do not reach each other: rest.advertised.host.name that only a container
         // knows (cp-docker-images#436), a NetworkPolicy, listeners.https with a private CA.
         not_reached(broken("java.net.UnknownHostException: connect-1: Name or service not known"), "connect-1"),
         not_reached(broken("java.net.NoRouteToHostException: No route to host"), "No route to host"),
+        not_reached(broken("java.net.SocketException: Could not connect to /224.0.0.1:8083"), "224.0.0.1"),
         not_reached(broken("javax.net.ssl.SSLHandshakeException: PKIX path building failed"), "PKIX"),
-        not_reached(broken("Invalid URI host: null (authority: connect_1:8083)"), "Invalid URI host"),
+        not_reached(
+            broken("javax.net.ssl.SSLHandshakeException: Unrecognized SSL message, plaintext connection?"),
+            "plaintext connection",
+        ),
+        // Not an "IO Error", in any version.
+        not_reached(forwarded("Invalid URI host: null (authority: connect_1:8083)"), "Invalid URI host"),
         not_reached(connect(500, "Failed to start RestClient: keystore.jks"), "Failed to start RestClient"),
         not_reached(forwarded("Failed to start RestClient: keystore.jks"), "Failed to start RestClient"),
         not_reached(mesh(503, "no healthy upstream"), "no healthy upstream"),

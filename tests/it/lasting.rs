@@ -191,7 +191,7 @@ fn a_restart_has_a_content_length() {
 
 #[test]
 fn a_status_that_was_left_behind_is_said_once_and_is_no_failed_task() {
-    // KAFKA-9472: after a connector was scaled down, the statuses of the tasks that it had stay in the status topic.
+    // After a connector was deleted and made anew with fewer tasks, a status of one that it had before may stay (KAFKA-9472).
     let connect = Connect::start(Profile::V2_8);
     connect.connector("orders").tasks(2).left_behind(1);
     connect.fail_task("orders", 1, Failure::always());

@@ -6,6 +6,8 @@ use super::http::{Body, Response, reason_of};
 
 pub const REBALANCE: &str = "Cannot complete request momentarily due to stale configuration (typically caused by a concurrent config change)";
 pub const NO_LEADER: &str = "Cannot complete request momentarily due to no known leader URL, likely because a rebalance was underway.";
+/// The same before KAFKA-9883, as a 500.
+pub const NO_LEADER_OF_OLD: &str = "\"uriTemplate\" parameter is null.";
 /// A `RebalanceNeededException` that was not turned into a 409.
 pub const REBALANCE_EXPECTED: &str = "Request cannot be completed because a rebalance is expected";
 pub const CONFLICT: &str =

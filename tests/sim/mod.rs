@@ -52,7 +52,7 @@ use std::time::{Duration, Instant};
 use self::http::{Content, Head, Listen, Reply, Response, Server, lock};
 use self::rest::{Call, Here};
 use self::rules::Rule;
-use self::state::{Connector, Worker, World, label};
+use self::state::{Connector, LeftBehind, Worker, World, label};
 
 pub use self::huge::Huge;
 pub use self::rules::{Answer, Script};
@@ -628,9 +628,15 @@ impl ConnectorSetup<'_> {
         self.change(|connector| connector.unassigned = true)
     }
 
-    /// This task is no more, but its status was left behind (KAFKA-9472): it is listed, and unknown when it is restarted.
+    /// This task is no more, but its status was left behind (KAFKA-9472): it is listed, and unknown when it is restarted, for
+    /// the connector was deleted and made anew.
     pub fn left_behind(self, task: u32) -> Self {
-        self.change(|connector| connector.left_behind.extend([task]))
+        self.change(|connector| connector.left_behind.extend([(task, LeftBehind::Nothing)]))
+    }
+
+    /// The same after the connector was scaled down: it is nobody's, at every restart.
+    pub fn scaled_down(self, task: u32) -> Self {
+        self.change(|connector| connector.left_behind.extend([(task, LeftBehind::Configuration)]))
     }
 
     fn change(self, change: impl FnOnce(&mut Connector)) -> Self {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::answers::{self, empty, error, json, quoted};
 use super::http::{Body, Head, Response};
-use super::state::{Connector, Path, UNASSIGNED, World, label, status_json};
+use super::state::{Connector, LeftBehind, Path, UNASSIGNED, World, label, status_json};
 use super::{Huge, Profile};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -264,8 +264,8 @@ fn restarted(world: &mut World, here: &Here, request: &Restart) -> Response {
 fn restarted_connector(world: &mut World, here: &Here, request: &Restart) -> Response {
     let name = &request.connector;
     let owner = world.connectors[name].instance.worker;
-    let forwarded = match route(world, here, request, owner) {
-        Ok(forwarded) => forwarded,
+    let hops = match route(world, here, request, owner) {
+        Ok(hops) => hops,
         Err(response) => return response,
     };
     let started = world.restart(name, None, Path::Connector);
@@ -278,7 +278,7 @@ fn restarted_connector(world: &mut World, here: &Here, request: &Restart) -> Res
     } else {
         error(500, &format!("Failed to start connector: {name}"))
     };
-    passed_on(here, forwarded, response)
+    passed_on(here, hops, response)
 }
 
 fn restarted_task(world: &mut World, here: &Here, request: &Restart, id: u32) -> Response {
@@ -287,23 +287,34 @@ fn restarted_task(world: &mut World, here: &Here, request: &Restart, id: u32) ->
     if connector.is_stopped() {
         return error(409, answers::NO_LEADER); // no worker has its tasks, so the retry gets the same
     }
-    let there = connector.tasks.get(&id).filter(|_| !connector.left_behind.contains(&id));
+    let there = match connector.left_behind.get(&id) {
+        Some(LeftBehind::Configuration) if here.profile < Profile::V2_8 => {
+            return error(500, answers::NO_LEADER_OF_OLD);
+        }
+        Some(LeftBehind::Configuration) => return nobodys(here),
+        Some(LeftBehind::Nothing) => None,
+        None => connector.tasks.get(&id),
+    };
     let Some(task) = there else {
+        if here.standalone {
+            world.make_up_task(name, id);
+            return error(404, &format!("Task {name}-{id} not found"));
+        }
         return error(404, &format!("Unknown task: {name}-{id}"));
     };
-    let forwarded = match route(world, here, request, task.worker) {
-        Ok(forwarded) => forwarded,
+    let hops = match route(world, here, request, task.worker) {
+        Ok(hops) => hops,
         Err(response) => return response,
     };
     let started = world.restart(name, Some(id), Path::Task);
-    passed_on(here, forwarded, if started { empty(204) } else { error(500, answers::NO_SECRET) })
+    passed_on(here, hops, if started { empty(204) } else { error(500, answers::NO_SECRET) })
 }
 
 /// KIP-745: the leader publishes the request and answers with its plan, whatever comes of it.
 fn restarted_all(world: &mut World, here: &Here, request: &Restart) -> Response {
     let name = &request.connector;
-    let forwarded = match route_to(world, here, request, LEADER) {
-        Ok(forwarded) => forwarded,
+    let hops = match route_to(world, here, request, LEADER) {
+        Ok(hops) => hops,
         Err(response) => return response,
     };
     let leader = world.workers[LEADER].profile;
@@ -318,7 +329,7 @@ fn restarted_all(world: &mut World, here: &Here, request: &Restart) -> Response 
     } else {
         json(202, before)
     };
-    passed_on(here, forwarded, response)
+    passed_on(here, hops, response)
 }
 
 fn restarted_in_huge(huge: &mut Huge, connector: u32, request: &Restart) -> Response {
@@ -332,25 +343,29 @@ fn restarted_in_huge(huge: &mut Huge, connector: u32, request: &Restart) -> Resp
 
 const LEADER: usize = 0;
 
-/// Whether the request is forwarded to another worker, or the answer when it cannot be.
-fn route(world: &World, here: &Here, request: &Restart, owner: usize) -> Result<bool, Response> {
+/// How often the request is forwarded to another worker, or the answer when it cannot be.
+fn route(world: &World, here: &Here, request: &Restart, owner: usize) -> Result<usize, Response> {
     if world.connectors[&request.connector].unassigned {
-        // The leader says it, and a follower has to ask the leader.
-        return Err(passed_on(here, here.worker != LEADER, error(409, answers::NO_LEADER)));
+        return Err(nobodys(here));
     }
     route_to(world, here, request, owner)
 }
 
-fn route_to(world: &World, here: &Here, request: &Restart, owner: usize) -> Result<bool, Response> {
+/// The leader says it, and a follower has to ask the leader.
+fn nobodys(here: &Here) -> Response {
+    passed_on(here, usize::from(here.worker != LEADER), error(409, answers::NO_LEADER))
+}
+
+/// A follower knows only its leader, and the leader whose the instance is.
+fn route_to(world: &World, here: &Here, request: &Restart, owner: usize) -> Result<usize, Response> {
     if owner == here.worker {
-        return Ok(false);
+        return Ok(0);
     }
-    if !world.workers[owner].up {
-        return Err(error(500, answers::REFUSED));
-    }
+    let hops = if here.worker == LEADER || owner == LEADER { 1 } else { 2 };
     match garbled(&request.connector) {
-        None => Ok(true),
-        Some(response) => Err(passed_on(here, true, response)),
+        Some(response) => Err(passed_on(here, 1, response)),
+        None if !world.workers[owner].up => Err(passed_on(here, hops - 1, error(500, answers::REFUSED))),
+        None => Ok(hops),
     }
 }
 
@@ -372,16 +387,16 @@ fn garbled(name: &str) -> Option<Response> {
 }
 
 /// In 2.8.1, 2.8.2, 3.0.1, 3.0.2 and 3.1.0 to 3.3.2 every error that came back from a forwarded request became a 500
-/// (KAFKA-9747 brought it, KAFKA-13702 ended it).
-fn passed_on(here: &Here, forwarded: bool, response: Response) -> Response {
+/// (KAFKA-9747 brought it, KAFKA-13702 ended it), at each worker on its way back.
+fn passed_on(here: &Here, hops: usize, response: Response) -> Response {
     let wraps = (Profile::V2_8..=Profile::V3_3).contains(&here.profile);
-    if !forwarded || !wraps || response.status < 400 {
+    if hops == 0 || !wraps || response.status < 400 {
         return response;
     }
     let Body::Bytes(body) = &response.body else { return response };
     let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let message = body["message"].as_str().unwrap_or_default();
-    error(500, &format!("Error trying to forward REST request: {message}"))
+    error(500, &("Error trying to forward REST request: ".repeat(hops) + message))
 }
 
 fn streamed(

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::sim::{Answer, Connect, Failure, Huge, Profile};
+use crate::sim::{Answer, Connect, Failure, Huge, Profile, answers};
 
 const LISTING: &str = "/connectors?expand=status";
 const ALL: &str = "/connectors/orders/restart?includeTasks=true&onlyFailed=true";
@@ -277,6 +277,50 @@ fn forwarded_errors_by_version() {
         connect.fail_connector("a;b", Failure::always());
         assert_eq!(post(&connect, restart).message(), "Failed to start connector: a;b", "not forwarded");
         assert_eq!(ask(&connect.url_of(1), "POST", restart).unwrap().status, status, "{profile:?}");
+    }
+}
+
+#[test]
+fn each_worker_on_the_way_back_wraps_what_it_forwards() {
+    // 2.8.2, 3.0.2 and 3.3.2, three workers: "Error ...: Error ...: Failed to start connector: start-0" through the leader.
+    const WRAP: &str = "Error trying to forward REST request: ";
+    let restart = "/connectors/orders/restart";
+    for (profile, wraps) in [(Profile::V2_8, 1), (Profile::V3_3, 1), (Profile::V3_9, 0)] {
+        let connect = Connect::with(profile).workers(3).start();
+        connect.connector("orders").on_worker(2);
+        connect.fail_connector("orders", Failure::always());
+        let said = |asked: usize| ask(&connect.url_of(asked), "POST", restart).unwrap().message();
+        let started = "Failed to start connector: orders";
+        let expected = [1, 2, 0].map(|hops| WRAP.repeat(hops * wraps) + started);
+        assert_eq!([0, 1, 2].map(said), expected, "{profile:?}");
+        connect.kill_worker(2);
+        assert_eq!([0, 1].map(said), [0, 1].map(|hops| WRAP.repeat(hops * wraps) + answers::REFUSED));
+        connect.connector("orders").assigned_to_nobody();
+        assert_eq!([0, 1].map(said), [0, 1].map(|hops| WRAP.repeat(hops * wraps) + answers::NO_LEADER));
+    }
+}
+
+#[test]
+fn what_is_said_of_a_task_that_is_no_more() {
+    let asked = |connect: &Connect| {
+        let answer = post(connect, TASK_0);
+        (answer.status, answer.message())
+    };
+    // 2.8.2, 3.3.2, 3.9.1 and 4.3.1 alike; 2.3.1 for the last.
+    let connect = orders(Profile::V4_3, 1);
+    connect.connector("orders").left_behind(0);
+    assert_eq!(asked(&connect), (404, "Unknown task: orders-0".to_owned()));
+    connect.connector("orders").scaled_down(0);
+    assert_eq!(asked(&connect), (409, answers::NO_LEADER.to_owned()));
+    let connect = orders(Profile::V2_2, 1);
+    connect.connector("orders").scaled_down(0);
+    assert_eq!(asked(&connect), (500, answers::NO_LEADER_OF_OLD.to_owned()));
+    // 3.9.1 and 4.3.1: to ask for it makes it up.
+    let connect = Connect::with(Profile::V4_3).standalone().start();
+    connect.connector("orders");
+    for _ in 0..2 {
+        assert_eq!(asked(&connect), (404, "Task orders-0 not found".to_owned()));
+        assert_eq!(get(&connect, "/connectors/orders/status").json()["tasks"][0]["state"], "FAILED");
     }
 }
 

@@ -3,7 +3,7 @@
 //! It owns the delay until a status is visible, counted in listings, and the record of the restarts that an instance
 //! really got. It must not know HTTP codes, sockets or requests.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use super::answers::{quoted, trace};
 use super::{Huge, Profile};
@@ -188,6 +188,15 @@ impl Instance {
     }
 }
 
+/// What Connect has of a task whose status was left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftBehind {
+    /// Its connector was deleted and made anew with fewer tasks.
+    Nothing,
+    /// Its connector was scaled down: the task is configured, and nobody's.
+    Configuration,
+}
+
 /// A connector with its tasks, and what is special about it.
 #[derive(Clone)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a defect of its own")]
@@ -202,8 +211,8 @@ pub struct Connector {
     pub no_secret: bool,
     pub no_plugin: bool,
     pub unassigned: bool,
-    /// Statuses of tasks that are no more (KAFKA-9472).
-    pub left_behind: BTreeSet<u32>,
+    /// Tasks of which only a status is left (KAFKA-9472), and what else.
+    pub left_behind: BTreeMap<u32, LeftBehind>,
 }
 
 impl Connector {
@@ -218,7 +227,7 @@ impl Connector {
             no_secret: false,
             no_plugin: false,
             unassigned: false,
-            left_behind: BTreeSet::new(),
+            left_behind: BTreeMap::new(),
         }
     }
 
@@ -309,6 +318,15 @@ impl World {
         self.known(name, task).fail(failure);
     }
 
+    /// A standalone worker lists a task once it was asked to restart it.
+    pub fn make_up_task(&mut self, name: &str, id: u32) {
+        let mut made_up = Instance::new(0, &self.workers[0].id);
+        made_up.set(FAILED);
+        let connector = self.connector(name);
+        connector.left_behind.insert(id, LeftBehind::Nothing);
+        connector.tasks.insert(id, made_up);
+    }
+
     /// Takes the fault away; the next restart finds it gone.
     pub fn heal(&mut self, name: &str, task: Option<u32>) {
         self.known(name, task).failure = None;
@@ -368,7 +386,7 @@ impl World {
             let Some((connector, instance)) = connector.and_then(|it| Some((it, it.instance(*task)?))) else {
                 continue;
             };
-            let is_no_more = task.is_some_and(|id| connector.left_behind.contains(&id));
+            let is_no_more = task.is_some_and(|id| connector.left_behind.contains_key(&id));
             if self.workers[instance.worker].up && !connector.unassigned && !is_no_more {
                 self.restart(name, *task, Path::Full);
             }

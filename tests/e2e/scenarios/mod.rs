@@ -4,7 +4,9 @@
 mod back_off;
 mod behind_nginx;
 mod databases;
+mod forwarding;
 mod heals;
+mod lasting;
 mod left_alone;
 mod names;
 mod recipe;

@@ -5,6 +5,7 @@ use crate::guardian::Guardian;
 use crate::http::segment;
 use crate::jars::Version;
 use crate::jvm;
+use crate::scenarios::lasting::is_said_once_and_then_left_alone;
 use crate::scene::scenario;
 
 scenario!(alone a_standalone_worker_is_served_too on V3_9 V4_3);
@@ -31,6 +32,12 @@ fn a_standalone_worker_is_served_too(version: &'static Version) {
     assert_eq!(run.assert_ok().count("recovered"), 2, "{}", run.json);
 
     a_connector_that_cannot_start_has_failed_again(&worker);
+
+    // Its restart is what makes a standalone worker list a task that is not there, as failed and for good.
+    worker.demand("POST", &format!("/connectors/{NAME}/tasks/7/restart"), "", 404);
+    worker.await_task(NAME, 7, "FAILED");
+    let guardian = Guardian::new(&worker.url(), &jvm::new_folder("guardian"));
+    is_said_once_and_then_left_alone(&guardian, NAME, 7, "HTTP 404: Task alone-7 not found");
 }
 
 /// A standalone worker has words of its own for it: 500 "Failed to transition connector ...". It is the same
