@@ -11,6 +11,8 @@ pub enum Kind {
     Unreachable,
     /// HTTP, but not Connect's.
     NotConnect,
+    /// Connect says of itself that it is not well.
+    Unhealthy,
     /// 401 or 403.
     Unauthorized,
     /// A restart was refused, is of unknown fate, or could not be sent.
@@ -33,6 +35,7 @@ impl Kind {
         match self {
             Self::Unreachable => "unreachable",
             Self::NotConnect => "not_connect",
+            Self::Unhealthy => "unhealthy",
             Self::Unauthorized => "unauthorized",
             Self::Restart => "restart",
             Self::State => "state",
@@ -47,6 +50,7 @@ impl Kind {
         match self {
             Self::Unreachable
             | Self::NotConnect
+            | Self::Unhealthy
             | Self::Unauthorized
             | Self::Restart
             | Self::State

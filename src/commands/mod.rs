@@ -77,6 +77,13 @@ pub(crate) fn fail(command: Option<Command>, output: Output, failure: Failure) -
     publish(&RunReport::failed(command.map(Command::as_str), failure), output, exit)
 }
 
+/// No worker is well.
+fn unwell(illness: &str) -> Failure {
+    let hint =
+        "is its broker away, or is it starting? nothing is restarted meanwhile, and what is shown may be old";
+    Failure::new(Kind::Unhealthy, format!("Kafka Connect is not well: {illness}")).hint(hint)
+}
+
 /// How a command ends that looked at the cluster.
 fn exit(report: &RunReport, config: &Config) -> Exit {
     if let Some(failure) = &report.failure {

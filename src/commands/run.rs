@@ -6,7 +6,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::apply::{Bounds, Halt, apply};
 use super::watch::watch;
-use super::{Clock, connect, exit, fail, publish, system_clock};
+use super::{Clock, connect, exit, fail, publish, system_clock, unwell};
 use crate::cli::Command;
 use crate::config::Config;
 use crate::connect::{Cluster, Known};
@@ -148,6 +148,10 @@ pub async fn one_run<C: Cluster, S: Store>(
     let read_at = Instant::now();
     let mut report = read_and_plan(cluster, loaded, options.rules, now, end, interrupt).await;
     let (ledger, Some(plan)) = (&mut report.ledger, &mut report.plan) else { return Ok(report) };
+    if report.failure.is_some() {
+        // What Connect says may be old: it is shown, and nothing is learnt from it.
+        return Ok(report);
+    }
     let policy = options.rules.policy;
 
     plan.record_told(ledger, now);
@@ -254,9 +258,10 @@ async fn read_and_plan(
     cluster.begin_with(ledger.first_url.as_deref());
     match read(cluster, Known::of(&ledger, rules.filter), end, interrupt).await {
         Ok(listing) => {
+            let failure = listing.illness.as_deref().map(unwell);
             let plan = plan(&mut ledger, listing, rules, now);
             let view = Some(View::Run(ledger.run));
-            RunReport { plan: Some(plan), view, ledger, warnings, ..RunReport::default() }
+            RunReport { plan: Some(plan), view, ledger, warnings, failure, ..RunReport::default() }
         }
         Err(failure) => RunReport { ledger, warnings, failure: Some(failure), ..RunReport::default() },
     }

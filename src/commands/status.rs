@@ -3,7 +3,7 @@
 
 use tokio::time::Instant;
 
-use super::{connect, exit, fail, publish, system_clock};
+use super::{connect, exit, fail, publish, system_clock, unwell};
 use crate::cli::Command;
 use crate::config::Config;
 use crate::connect::{Cluster, Connect, Known};
@@ -33,10 +33,11 @@ async fn look(config: &Config) -> Result<RunReport, Failure> {
     client.begin_with(ledger.first_url.as_deref());
     let (plan, view, failure) = match client.listing(&Known::of(&ledger, &config.filter)).await {
         Ok(listing) => {
+            let failure = listing.illness.as_deref().map(unwell);
             let mut plan = plan(&mut ledger, listing, config.rules(), started_at);
             plan.explain_waits(&ledger);
             plan.add_remembered(&ledger);
-            (plan, View::Before(ledger.run), None)
+            (plan, View::Before(ledger.run), failure)
         }
         // What is remembered is worth showing also when Connect is away.
         Err(failure) => {

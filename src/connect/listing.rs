@@ -46,16 +46,22 @@ impl Connect {
         }
     }
 
-    /// Asks one worker after the other until one lists connectors. `{}` counts only when no other lists any: a worker that
+    /// Asks one worker after the other until one lists connectors and is well. When none is, the first listing says so. `{}` counts only when no other lists any: a worker that
     /// starts, or a stray one, says so too.
     async fn look(&self, known: &Known) -> Result<Listing, Failure> {
-        let (mut failures, mut empty) = (Vec::new(), None);
+        let (mut failures, mut empty, mut unwell) = (Vec::new(), None, None);
         for (index, url) in self.in_turn(self.first.get()) {
             self.current.set(index);
             match self.within_timeout(url, self.listing_from(url, known)).await {
                 Ok(listing) if listing.connectors.total == 0 => {
                     empty.get_or_insert((index, listing));
                 }
+                Ok(listing) if known.needs_health(&listing) => match self.illness(url).await {
+                    None => return Ok(listing),
+                    illness @ Some(_) => {
+                        unwell.get_or_insert((index, Listing { illness, ..listing }));
+                    }
+                },
                 Ok(listing) => return Ok(listing),
                 Err(failure) if failure.kind == Kind::Unauthorized => return Err(failure),
                 Err(failure) => {
@@ -64,7 +70,7 @@ impl Connect {
                 }
             }
         }
-        let (index, listing) = empty.ok_or_else(|| {
+        let (index, listing) = unwell.or(empty).ok_or_else(|| {
             self.current.set(self.first.get());
             answers::no_listing(failures)
         })?;

@@ -3,6 +3,7 @@
 
 mod answers;
 mod body;
+mod health;
 mod listing;
 pub mod wire;
 

@@ -31,6 +31,8 @@ struct KnownOf {
     causes: HashSet<Arc<Cause>>,
     /// Some connector should match each of its patterns.
     filter: Filter,
+    /// Whether something may be done about what the listing says.
+    acts: bool,
 }
 
 impl Known {
@@ -38,7 +40,7 @@ impl Known {
     pub fn of(ledger: &Ledger, filter: &Filter) -> Self {
         let connectors = ledger.records.iter().map(|record| Arc::clone(&record.id.connector)).collect();
         let causes = ledger.records.iter().filter_map(|record| record.episode.as_ref()?.cause.clone());
-        Self(Arc::new(KnownOf { connectors, causes: causes.collect(), filter: filter.clone() }))
+        Self(Arc::new(KnownOf { connectors, causes: causes.collect(), filter: filter.clone(), acts: true }))
     }
 
     /// These connectors, and no texts.
@@ -50,6 +52,12 @@ impl Known {
     /// Whether every instance of this connector is kept.
     pub fn has(&self, connector: &str) -> bool {
         self.0.connectors.contains(connector)
+    }
+
+    /// Whether the worker must be well that gives this listing: when something is remembered or failed, and something may
+    /// be done about it.
+    pub(super) fn needs_health(&self, listing: &Listing) -> bool {
+        self.0.acts && !(self.0.connectors.is_empty() && listing.sightings.is_empty())
     }
 
     /// The patterns, before any connector is known.

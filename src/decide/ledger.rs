@@ -75,12 +75,12 @@ impl Ledger {
     /// Begins the next run: folds what it saw into the records, and says which instances are seen healthy for the first
     /// time after a failure.
     ///
-    /// An answer in which no connector can be understood changes nothing. It is `{}` from a worker that has not yet read
+    /// An answer in which no connector can be understood, or of a worker that is not well, changes nothing. It is `{}` from a worker that has not yet read
     /// its internal topics.
     pub fn observe(&mut self, listing: &Listing, policy: &Policy, now: Timestamp) -> BTreeSet<InstanceId> {
         self.run = self.run.saturating_add(1);
         self.records.iter_mut().for_each(|record| record.forget_the_future(now));
-        if listing.nothing_understood() {
+        if listing.nothing_understood() || listing.illness.is_some() {
             return BTreeSet::new();
         }
         self.age_absent(listing, policy, now);

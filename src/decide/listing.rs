@@ -45,6 +45,8 @@ pub struct Listing {
     pub nothing_included: bool,
     /// What a person should know of this answer, one sentence each.
     pub warnings: Vec<String>,
+    /// What is wrong with every worker: the statuses may be those of yesterday, and no restart would be done.
+    pub illness: Option<String>,
 }
 
 impl OfInstance for Sighting {

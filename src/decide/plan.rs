@@ -92,6 +92,7 @@ pub struct Plan {
 pub fn plan(ledger: &mut Ledger, mut listing: Listing, rules: Rules<'_>, now: Timestamp) -> Plan {
     listing.no_tasks.retain(|name| !rules.no_tasks_ok.match_any(name));
     let recovered = ledger.observe(&listing, rules.policy, now);
+    let illness = listing.illness.clone();
     let proven = ledger.prove(&recovered, rules.policy, now);
     let judge = Judge { ledger, rules, now, recovered };
     let mut plan = Plan {
@@ -101,6 +102,10 @@ pub fn plan(ledger: &mut Ledger, mut listing: Listing, rules: Rules<'_>, now: Ti
         groups: Vec::new(),
     };
     plan.warn_long_in_transition(ledger, rules);
+    if let Some(illness) = illness {
+        plan.leave_all(&illness);
+        return plan;
+    }
     plan.gather(ledger, rules.policy, &proven, now);
     plan.ration(rules.policy, ledger, 0);
     plan
@@ -198,6 +203,16 @@ impl Plan {
         for line in due.into_iter().skip(usize::try_from(left).unwrap_or(usize::MAX)) {
             line.action = Action::Deferred;
             line.error = Some(Arc::clone(&reason));
+        }
+    }
+
+    /// Restarts nothing: Connect is not well.
+    fn leave_all(&mut self, illness: &str) {
+        let error: Arc<str> = illness.into();
+        for line in self.lines.iter_mut().filter(|line| line.action == Action::Due) {
+            line.action = Action::Deferred;
+            line.error = Some(Arc::clone(&error));
+            line.incomplete = true;
         }
     }
 

@@ -516,7 +516,7 @@ fn names_of_dots_are_never_sent() {
     for name in [".", ".."] {
         let (connect, guardian, became) = named(name, Profile::V3_9);
         assert_eq!(became, ("failed".into(), 1, 1), "{name}");
-        assert_eq!(connect.calls(), ["GET /connectors?expand=status"], "{name}");
+        assert_eq!(connect.calls(), ["GET /connectors?expand=status", "GET /health"], "{name}");
         let (next, code) = guardian.run_json();
         assert_eq!((actions(&next), code), (vec![format!("{name}/0 waiting")], 0));
     }

@@ -171,7 +171,7 @@ fn a_worker_that_does_not_do_what_it_is_asked_for_leaves_it_to_the_next() {
             .iter()
             .filter(|it| it.head.header("host").unwrap().ends_with(&connect.port().to_string()))
             .count();
-        assert_eq!(at_first, 2, "one listing and one restart: {:?}", connect.calls());
+        assert_eq!(at_first, 3, "one listing, its health, one restart: {:?}", connect.calls());
     });
 }
 

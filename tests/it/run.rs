@@ -32,8 +32,8 @@ fn every_request_has_a_connection_of_its_own() {
         connect.requests().iter().map(|request| request.head.connection).collect();
     assert_eq!(
         (connect.restarts().len(), connections.len()),
-        (3, 5),
-        "the listing, the version, three restarts"
+        (3, 6),
+        "the listing, the health, the version, three restarts"
     );
 }
 

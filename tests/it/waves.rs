@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::sim::{Answer, Connect, Failure, Profile};
+use crate::sim::{Answer, Connect, Failure, Profile, answers};
 use crate::support::{Ended, Guardian, each, instance};
 
 /// So many connectors of two tasks that fail for one cause.
@@ -164,4 +164,73 @@ fn a_connect_that_does_not_do_what_it_is_asked_for_is_left_alone() {
         let (_, code) = guardian.run_json();
         assert!(restarted(&connect).len() > 4 && code == 0);
     });
+}
+
+// === Health ===
+
+#[test]
+fn a_worker_that_says_it_is_not_well_restarts_nothing() {
+    // KIP-1017. A worker whose broker is away goes on serving what it knew, and hangs on every restart for 90 s.
+    let sick = [
+        (Answer::json(500, answers::UNHEALTHY), "unhealthy: Worker was unable to handle this request"),
+        (Answer::json(503, answers::STARTING), "starting: Worker is still starting up"),
+        (Answer::hang(), "it does not answer GET /health within 15s, and GET / at once"),
+    ];
+    each(sick.to_vec(), |(answer, says)| {
+        let connect = outage(1, &Failure::always());
+        let guardian = Guardian::at(&connect.url());
+        guardian.run().exits(0);
+        assert_eq!(restarted(&connect), ["c00"]);
+        let before = std::fs::read(guardian.state()).unwrap();
+        connect.on_health().answers(answer.clone());
+        connect.set_state("c00", Some(0), "RUNNING");
+        for command in [&["run", "--once"][..], &["status"]] {
+            let (document, code) = guardian.json(command);
+            assert_eq!((code, document["error"]["kind"].as_str()), (1, Some("unhealthy")), "{document:#}");
+            let message = document["error"]["message"].as_str().unwrap();
+            assert!(message.contains(says) && message.contains(&connect.url()), "{message}");
+            assert_eq!(document["tasks"]["failed"], 1, "what it says is shown all the same");
+        }
+        assert_eq!(restarted(&connect), Vec::<String>::new());
+        assert!(std::fs::read(guardian.state()).unwrap() == before, "nothing is learnt from it");
+    });
+}
+
+#[test]
+fn the_next_worker_is_asked_when_one_is_not_well() {
+    let connect = Connect::with(Profile::V3_9).workers(2).start();
+    connect.connector("orders").tasks(1).on_worker(1);
+    connect.fail_task("orders", 0, Failure::always());
+    connect.on_health().at_worker(0).answers(Answer::json(500, answers::UNHEALTHY));
+    let (document, code) = Guardian::at(&connect.urls()).run_json();
+    assert_eq!((count(&document, "restarted"), code), (1, 0), "{document:#}");
+    assert_eq!(document["url"], connect.url_of(1));
+}
+
+#[test]
+fn only_connects_own_word_counts_against_its_health() {
+    let others = [
+        Answer::status(404),
+        Answer::html(404, "Not Found"),
+        Answer::status(401),
+        Answer::html(403, "Forbidden"),
+        Answer::html(503, "Somebody else"),
+        Answer::text(500, "text/plain", "upstream error"),
+        Answer::json(500, r#"{"error_code":500,"message":"HTTP 500"}"#),
+        Answer::reset(),
+    ];
+    each(others.to_vec(), |answer| {
+        let connect = outage(1, &Failure::always());
+        connect.on_health().answers(answer.clone());
+        Guardian::at(&connect.url()).run().exits(0);
+        assert_eq!(restarted(&connect), ["c00"]);
+    });
+}
+
+#[test]
+fn a_healthy_cluster_is_asked_once_and_for_nothing_else() {
+    let connect = Connect::start(Profile::V4_3);
+    connect.connector("orders").tasks(3);
+    Guardian::at(&connect.url()).run().exits(0);
+    assert_eq!(connect.calls(), ["GET /connectors?expand=status"]);
 }

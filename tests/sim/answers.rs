@@ -22,6 +22,13 @@ pub const UNRECOGNIZED_VERSION: &str = "IO Error trying to forward REST request:
 pub const NO_SECRET: &str = "Could not read properties from file /etc/connect/secrets.properties";
 pub const NOT_AUTHENTICATED: &str = "User cannot access the resource.";
 
+pub const HEALTHY: &str =
+    r#"{"status":"healthy","message":"Worker has completed startup and is ready to handle requests."}"#;
+/// With a 500: its broker is away.
+pub const UNHEALTHY: &str = r#"{"status":"unhealthy","message":"Worker was unable to handle this request and may be unable to handle other requests."}"#;
+/// With a 503.
+pub const STARTING: &str = r#"{"status":"starting","message":"Worker is still starting up."}"#;
+
 /// The most likely message of an answer with this status.
 pub fn usual_message(status: u16) -> String {
     match status {

@@ -374,7 +374,7 @@ impl Cluster {
     /// Starts it again at the same port, with its instances.
     pub fn revive_worker(&self, worker: usize) {
         let address = (Ipv4Addr::LOCALHOST, self.ports[worker]);
-        let listener = (0..200).find_map(|_| {
+        let listener = (0..1000).find_map(|_| {
             let listener = TcpListener::bind(address).ok();
             if listener.is_none() {
                 thread::sleep(Duration::from_millis(10)); // someone's outgoing connection may have the port
@@ -394,6 +394,10 @@ impl Cluster {
 
     pub fn on_root(&self) -> Script<'_> {
         self.on(|call| *call == Call::Root)
+    }
+
+    pub fn on_health(&self) -> Script<'_> {
+        self.on(|call| *call == Call::Health)
     }
 
     /// `GET /connectors?expand=...`

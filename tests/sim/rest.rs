@@ -13,6 +13,7 @@ use super::{Huge, Profile};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     Root,
+    Health,
     Names,
     Listing,
     Status(String),
@@ -56,6 +57,7 @@ pub fn call(head: &Head) -> Call {
     };
     match (head.method.as_str(), segments.as_slice()) {
         ("GET", []) => Call::Root,
+        ("GET", ["health"]) => Call::Health,
         ("GET", ["connectors"]) if has("expand=status") => Call::Listing,
         ("GET", ["connectors"]) => Call::Names,
         ("GET", ["connectors", name, "status"]) => Call::Status((*name).to_owned()),
@@ -131,6 +133,9 @@ fn bad_path(profile: Profile, target: &str) -> Option<&'static str> {
 pub fn answer(world: &mut World, here: &Here, call: &Call) -> Response {
     match call {
         Call::Root => root(here),
+        // KIP-1017 came with 3.9.
+        Call::Health if here.profile < Profile::V3_9 => answers::unmatched(),
+        Call::Health => json(200, answers::HEALTHY),
         Call::Names => names(world, here),
         Call::Listing if here.profile < Profile::V2_8 => names(world, here), // KIP-465 came with 2.3
         Call::Listing => listing(world, here),
