@@ -126,12 +126,11 @@ fn old_workers_are_watched_too() {
             connect.connector(name).tasks(1);
             connect.fail_task(name, 0, Failure::healing_after(1));
         }
-        let (document, code) = guardian(&connect).run_json();
-        assert_eq!(
-            (restarted(&connect), code),
-            (vec!["a".into(), "b".into(), "c".into()], 0),
-            "{document:#}"
-        );
+        guardian(&connect).run().exits(0);
+        let mut names = restarted(&connect);
+        assert_eq!(names.remove(0), "a");
+        names.sort();
+        assert_eq!(names, ["b", "c"]);
     }
 }
 
