@@ -23,9 +23,10 @@ pub struct Guardian {
 }
 
 impl Guardian {
-    /// `home` also holds the state; two guardians with one home share their memory.
+    /// `home` also holds the state; two guardians with one home share their memory. Every failure is treated as a lone one.
     pub fn new(url: &str, home: &Path) -> Guardian {
         Guardian { home: home.to_owned(), args: Vec::new(), envs: Vec::new() }
+            .env("GUARDIAN_GROUP_FROM", "off")
             .env("KAFKA_CONNECT_URL", url)
             .env("HOME", home)
             .env("GUARDIAN_STATE", home.join("state.json"))

@@ -14,5 +14,6 @@ mod restart_calls;
 mod security;
 mod slow_start;
 mod standalone;
+mod together;
 mod trouble;
 mod two_workers;
