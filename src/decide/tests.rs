@@ -35,6 +35,8 @@ struct World {
     filter: Filter,
     no_tasks_ok: Patterns,
     now: Timestamp,
+    /// Of every failure.
+    cause: &'static str,
 }
 
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
@@ -48,6 +50,7 @@ impl World {
             filter: Filter::default(),
             no_tasks_ok: Patterns::default(),
             now: Timestamp::from_millis(1_000_000_000),
+            cause: "a.B: broken",
         }
     }
 
@@ -81,7 +84,7 @@ impl World {
             let sighting = |id, state: State| Sighting {
                 id,
                 paused_or_stopped: own.is_paused_or_stopped(),
-                cause: (state == State::Failed).then(|| Cause::of("a.B: broken").unwrap().into()),
+                cause: (state == State::Failed).then(|| Cause::of(self.cause).unwrap().into()),
                 worker: None,
                 state,
             };
@@ -544,6 +547,28 @@ fn what_connect_did_not_take_is_refunded() {
     let mut world = World::new().with("a", "FAILED", &[]);
     world.run_with(&Outcome::NotFound(text()));
     assert_snapshot!(world.run_with(&Outcome::NotFound(text())), @"a FAILED failed 1 next 2 runs");
+}
+
+#[test]
+fn a_failure_of_another_cause_after_a_healthy_run_begins_a_new_episode() {
+    for (second, attempts) in [("a.B: broken", 2), ("c.D: a bad record", 1)] {
+        let mut world = World::new().with("a", "RUNNING", &["FAILED"]).policy(|policy| policy.ratio = 1);
+        world.run();
+        world.policy.ratio = 8; // not forgiven for long
+        world.set("a", "RUNNING", &["RUNNING"]);
+        world.run();
+        world.policy.ratio = 1;
+        world.cause = second;
+        world.set("a", "RUNNING", &["FAILED"]);
+        world.run();
+        assert_eq!(world.ledger.attempts(&InstanceId::task("a", 0)), attempts, "{second}");
+    }
+    // Without a healthy run between them they are one: a sink that lost its database may start badly.
+    let mut world = World::new().with("a", "RUNNING", &["FAILED"]).policy(|policy| policy.ratio = 1);
+    world.run();
+    world.cause = "c.D: a bad record";
+    world.run();
+    assert_eq!(world.ledger.attempts(&InstanceId::task("a", 0)), 2);
 }
 
 #[test]
