@@ -317,6 +317,33 @@ fn what_a_person_edits_during_the_restarts_is_kept() {
 }
 
 #[test]
+fn each_wave_of_an_outage_is_charged_and_an_edit_between_two_ends_them() {
+    for edited in [false, true] {
+        let (api, connect) = (FakeApi::start(), Connect::start(Profile::V3_9));
+        for name in ["a", "b", "c", "d", "e"] {
+            connect.connector(name).tasks(1);
+            connect.fail_task(name, 0, Failure::healing_after(1));
+        }
+        let edit = api.editor();
+        api.next("PUT", Fault::After(Box::new(|| {})));
+        if edited {
+            let label = |object: &mut Value| object["metadata"]["labels"]["team"] = "data".into();
+            api.next("PUT", Fault::After(Box::new(move || edit(label))));
+        }
+        let guardian =
+            pod(&api, &connect.url()).env("GUARDIAN_GROUP_FROM", "3").env("GUARDIAN_WATCH", "300ms");
+        let (document, code) = guardian.run_json();
+        let restarted = if edited { 1 } else { 5 };
+        assert_eq!((connect.restarts().len(), code), (restarted, i32::from(edited)), "{document:#}");
+        let warned = document["warnings"].to_string().contains("no further wave in this run");
+        assert_eq!(warned, edited, "{document:#}");
+        assert_eq!((attempts(&api.state(), "a"), &api.state()["claim"]), (Some(1), &Value::Null));
+        let others = [Some(u64::from(!edited)); 2];
+        assert_eq!(["b", "e"].map(|name| attempts(&api.state(), name)), others, "who waits is not charged");
+    }
+}
+
+#[test]
 fn a_claim_of_another_run_outlives_a_settle_that_comes_late() {
     let api = FakeApi::start();
     let (_connect, guardian) = two_that_wait(&api);
