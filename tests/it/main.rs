@@ -16,6 +16,8 @@
     reason = "a test says what is wrong by failing, and is read once"
 )]
 
+#[path = "../outages/mod.rs"]
+mod outages;
 #[path = "../sim/mod.rs"]
 mod sim;
 #[path = "../sim/selftest.rs"]
@@ -36,6 +38,7 @@ mod listing;
 mod memory;
 mod names;
 mod readme;
+mod recovery;
 mod run;
 mod secrets;
 mod settings;
