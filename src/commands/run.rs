@@ -155,7 +155,7 @@ pub async fn one_run<C: Cluster, S: Store>(
     let policy = options.rules.policy;
 
     plan.record_told(ledger, now);
-    let (mut remedy, mut sent, mut watched) = (None, 0_u64, ByInstance::default());
+    let (mut remedy, mut sent, mut waves, mut watched) = (None, 0_u64, 0_u32, ByInstance::default());
     while plan.due().next().is_some() {
         log_due(plan, ledger, policy);
         let mut charges = charge(plan, ledger, now);
@@ -191,11 +191,13 @@ pub async fn one_run<C: Cluster, S: Store>(
         let mut halt = applied.halt;
         let looks = plan.is_waited_for(&watched);
         if halt.is_none() && looks {
-            let watching = humantime::format_duration(policy.together.watch);
+            let lasting = policy.look(waves);
+            waves = waves.saturating_add(1);
+            let watching = humantime::format_duration(lasting);
             tracing::info!(
                 "watching for {watching} what was restarted, before more of the same cause follow"
             );
-            halt = watch(cluster, &mut watched, policy.together.watch, end, clock, interrupt).await;
+            halt = watch(cluster, &mut watched, lasting, end, clock, interrupt).await;
         }
         plan.judge_waves(ledger, &watched, looks);
         report.failure = halt_failure(halt);

@@ -20,6 +20,8 @@ use crate::signal::{Interrupt, interrupted};
 
 /// Between two readings, at most; a short watch is read more often.
 const READ_EVERY: Duration = Duration::from_secs(5);
+/// The first reading comes after this time.
+const SOON: Duration = Duration::from_secs(1);
 /// More connectors than this are read in one listing, and not one by one.
 const ONE_BY_ONE: usize = 4;
 
@@ -35,8 +37,11 @@ pub(super) async fn watch<C: Cluster>(
     let pause = lasting.checked_div(5).unwrap_or_default().clamp(Duration::from_millis(100), READ_EVERY);
     let mut interrupt = interrupt.clone();
     let looking = async {
+        // Soon once: what runs counts from when it is first seen.
+        let mut next = pause.min(SOON);
         while !all_decided(watched, lasting, clock()) {
-            sleep(pause).await;
+            sleep(next).await;
+            next = pause;
             for listing in read(cluster, watched).await {
                 see(watched, &listing, clock);
             }

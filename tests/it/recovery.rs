@@ -18,7 +18,6 @@ fn ratio(ratio: &str) -> [(String, String); 1] {
 }
 
 #[test]
-#[ignore = "waves are not there yet"]
 fn after_an_outage_all_come_back_soon_and_without_a_storm() {
     for (scenario, again) in
         ["out-30m-20", "out-2h-100"].into_iter().flat_map(|it| AGAIN.map(|again| (it, again)))
