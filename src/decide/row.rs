@@ -1,12 +1,17 @@
-//! What a report says of one line of the plan: the line itself, what is remembered, and what comes next.
+//! What a report says of one line of the plan, and of one of its groups: the line or the group itself, what is remembered,
+//! and what comes next.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::action::Action;
 use super::cause::Cause;
+use super::group::{Group, Stage, Together};
 use super::ledger::Ledger;
-use super::plan::Line;
+use super::plan::{Line, Plan};
 use super::policy::{Next, Policy, Wait};
+use super::record::{Attempt, Episode};
+use super::text::show_name;
 use super::time::Timestamp;
 
 /// Everything that a report says of one instance.
@@ -46,6 +51,15 @@ impl View {
         }
     }
 
+    /// What this run did not do comes with the next one at the earliest.
+    fn to_come(self, next: Next) -> Next {
+        match next {
+            Next::Runs(0) => Next::Runs(1),
+            Next::Runs(runs) => Next::Runs(self.away(runs)),
+            at @ Next::At(_) => at,
+        }
+    }
+
     /// So many runs from the plan's own run, as the reader counts them.
     fn away(self, runs: u64) -> u64 {
         match self {
@@ -72,12 +86,7 @@ impl<'a> Row<'a> {
                 if !episode.is_some_and(|episode| policy.gives_up(episode)) =>
             {
                 let due = episode.map_or(Next::Runs(0), |episode| policy.due(episode, view.run(), now));
-                Some(match due {
-                    // What this run did not restart comes with the next one.
-                    Next::Runs(0) => Next::Runs(1),
-                    Next::Runs(runs) => Next::Runs(view.away(runs)),
-                    at @ Next::At(_) => at,
-                })
+                Some(view.to_come(due))
             }
             _ => None,
         };
@@ -101,4 +110,122 @@ impl<'a> Row<'a> {
             forgiven,
         }
     }
+}
+
+impl Row<'_> {
+    /// The same, of a member of this group: it does not go before its group does.
+    #[must_use]
+    pub fn not_before(self, group: &GroupRow<'_>) -> Self {
+        let next = self.next.map(|next| group.next.map_or(next, |of_group| next.or_later(of_group)));
+        Self { next, ..self }
+    }
+}
+
+/// Everything that a report says of one group.
+#[derive(Clone, Debug)]
+pub struct GroupRow<'a> {
+    pub group: &'a Together,
+    /// What is said of each of its members.
+    pub lines: Vec<&'a Line>,
+    /// Its failed tasks. A connector's own instance is none.
+    pub tasks: usize,
+    /// The fewest and the most attempts of its members.
+    pub attempts: (u32, u32),
+    /// The attempts that they may have; `None` is without limit.
+    pub limit: Option<u32>,
+    /// When the first of its members failed.
+    pub since: Option<Timestamp>,
+    /// Who went first: in this run, else in the last that sent a wave of it. In a plan that is not carried out: who would.
+    pub canary: Option<&'a Arc<str>>,
+    /// Bad waves in a row.
+    pub bad_waves: u32,
+    /// When its next wave may go; `None` when nobody has a restart left and none will come.
+    pub next: Option<Next>,
+}
+
+impl<'a> GroupRow<'a> {
+    /// What to say of a group at the moment `now`.
+    pub fn new(
+        group: &'a Together,
+        plan: &'a Plan,
+        ledger: &'a Ledger,
+        policy: &Policy,
+        view: View,
+        now: Timestamp,
+    ) -> Self {
+        let episodes = || group.members.iter().map(|id| ledger.episode(id));
+        let attempts = || episodes().map(|episode| episode.map_or(0, |episode| episode.attempts));
+        let extra = episodes().flatten().map(|episode| episode.extra).max().unwrap_or_default();
+        let remembered = ledger.group(group.cause.key);
+        let lines: Vec<&Line> = group.members.iter().filter_map(|id| plan.lines.get(id)).collect();
+        let is_due = lines.iter().any(|line| line.action == Action::Due);
+        let episodes: Vec<Option<&Episode>> = episodes().collect();
+        Self {
+            group,
+            lines,
+            tasks: group.members.iter().filter(|id| id.task.is_some()).count(),
+            attempts: (attempts().min().unwrap_or_default(), attempts().max().unwrap_or_default()),
+            limit: policy.limit().map(|limit| limit.saturating_add(extra)),
+            since: episodes.iter().flatten().map(|episode| episode.first_failed_at).min(),
+            canary: group.canary.as_ref().or(remembered.map(|remembered| &remembered.canary)),
+            bad_waves: remembered.map_or(0, |remembered| remembered.bad_waves),
+            next: if is_due {
+                Some(Next::Runs(view.away(0)))
+            } else {
+                next_wave(group, remembered, &episodes, policy, view.run(), now)
+                    .map(|next| view.to_come(next))
+            },
+        }
+    }
+
+    /// Who went first and what became of it; empty when nobody did.
+    pub fn fate(&self) -> String {
+        let Some(canary) = self.canary else { return String::new() };
+        let restarted: BTreeSet<&str> = self.group.restarted.iter().map(|id| &*id.connector).collect();
+        let others = restarted.len().saturating_sub(1);
+        let first = match others {
+            0 => format!("{} went first", show_name(canary)),
+            others => format!("{} went first, then {others} more", show_name(canary)),
+        };
+        match self.group.stage {
+            Stage::Goes => format!("{} goes first", show_name(canary)),
+            Stage::NotTaken => format!("{} was to go first: not taken", show_name(canary)),
+            Stage::FailedAgain => format!("{first}: failed again"),
+            Stage::Rests if self.bad_waves > 0 => format!("{first}: failed again"),
+            Stage::Rests => first,
+            // The last wave is not looked at when nobody waits for what it shows.
+            Stage::Went if others == 0 => first,
+            Stage::Went => format!("{first}: it runs"),
+            Stage::OutOfTime => format!("{first}: it runs, more in the next run"),
+        }
+    }
+
+    /// Whether this line belongs to it.
+    pub fn has(&self, line: &Line) -> bool {
+        let alike = line.cause.as_ref().is_some_and(|cause| cause.key == self.group.cause.key);
+        alike && self.group.members.binary_search(&line.id).is_ok()
+    }
+}
+
+fn next_wave(
+    group: &Together,
+    remembered: Option<&Group>,
+    episodes: &[Option<&Episode>],
+    policy: &Policy,
+    run: u64,
+    now: Timestamp,
+) -> Option<Next> {
+    let left = episodes.iter().filter(|episode| !episode.is_some_and(|episode| policy.gives_up(episode)));
+    let due = left.map(|episode| episode.map_or(Next::Runs(0), |episode| policy.due(episode, run, now)));
+    let Some(due) = due.reduce(Next::or_sooner) else {
+        let attempts = episodes.iter().flatten().filter_map(|episode| episode.last_attempt);
+        let last: Attempt = attempts.max_by_key(|attempt| attempt.run)?;
+        return policy.next_try(&last, run, now);
+    };
+    Some(match (group.stage, remembered) {
+        // Everybody who has a restart left.
+        (Stage::OutOfTime, _) => Next::Runs(0),
+        (_, Some(remembered)) => due.or_later(policy.next_wave(remembered, run, now)),
+        (_, None) => due,
+    })
 }

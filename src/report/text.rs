@@ -2,6 +2,8 @@
 //! next; what needs the reader first. Colours are styles in the text, which the
 //! printer drops where there is no terminal.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -10,16 +12,21 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::{About, RunReport};
 use crate::decide::action::Action;
+use crate::decide::advice::Advice;
 use crate::decide::cause::{Cause, without_package};
-use crate::decide::model::Counts;
-use crate::decide::plan::Plan;
+use crate::decide::model::{Counts, InstanceId, State};
+use crate::decide::plan::{Line, Plan};
 use crate::decide::policy::Next;
-use crate::decide::row::{Row, View};
+use crate::decide::row::{GroupRow, Row, View};
 use crate::decide::text::{sanitize, show_name};
 use crate::decide::time::Timestamp;
 
-/// Two screenfuls; the JSON has all.
+/// Two screenfuls; `--full` and the JSON have all.
 const MOST_ROWS: usize = 40;
+/// Of two lines each: a screenful.
+const MOST_GROUPS: usize = 10;
+/// So many members of a group have rows of their own, because what went wrong with their restarts is no matter of the group.
+const MOST_MEMBERS: usize = 3;
 /// A cause is not squeezed below this, however narrow the terminal.
 const NARROWEST_CAUSE: usize = 20;
 /// Between the reasons in one cell.
@@ -47,10 +54,9 @@ pub fn render(report: &RunReport, width: Option<usize>) -> String {
         return text;
     }
     header(&mut text, report, about, plan);
-    let (rows, count) = report.rows_for_a_reader(MOST_ROWS);
-    if !rows.is_empty() {
+    if !plan.lines.is_empty() {
         text.push('\n');
-        table(&mut text, &rows, count, about.started_at, width);
+        table(&mut text, report, about, plan, width);
     }
     for warning in report.warnings() {
         let _ = writeln!(text, "{YELLOW}warning:{YELLOW:#} {}", sanitize(warning));
@@ -124,12 +130,20 @@ fn number(count: u64, what: &str) -> String {
 
 const HEADINGS: [&str; 7] = ["CONNECTOR", "TASK", "STATE", "ACTION", "ATTEMPTS", "NEXT", "ROOT CAUSE"];
 
-fn table(text: &mut String, rows: &[Row<'_>], count: usize, now: Timestamp, width: Option<usize>) {
-    let shown: Vec<(Style, [String; 7])> =
-        rows.iter().map(|row| (style(row.line.action), cells(row, now))).collect();
+fn table(text: &mut String, report: &RunReport, about: &About, plan: &Plan, width: Option<usize>) {
+    let all_groups = report.groups();
+    let mut groups: Vec<&GroupRow<'_>> = if about.full { Vec::new() } else { all_groups.iter().collect() };
+    groups.sort_by_key(|group| (needs_no_person(group), Reverse(group.group.connectors)));
+    let lines = standing_alone(plan.for_a_reader(&report.ledger), &groups);
+    let most = if about.full { usize::MAX } else { MOST_ROWS };
+    let shown = lines.iter().take(most).filter_map(|line| report.row(line, &all_groups));
+    let mut rows: Vec<Shown> = shown.map(|row| of_instance(&row, about.started_at)).collect();
+    let mut more = vec![(lines.len().saturating_sub(rows.len()), "")];
+    rows.extend(groups.iter().take(MOST_GROUPS).map(|group| of_group(group, &lines, about.started_at)));
+    more.push((groups.len().saturating_sub(MOST_GROUPS), " groups"));
     let mut widths = HEADINGS.map(UnicodeWidthStr::width);
-    for (_, cells) in &shown {
-        for (width, cell) in widths.iter_mut().zip(cells) {
+    for shown in &rows {
+        for (width, cell) in widths.iter_mut().zip(&shown.cells) {
             *width = (*width).max(cell.as_str().width());
         }
     }
@@ -140,13 +154,45 @@ fn table(text: &mut String, rows: &[Row<'_>], count: usize, now: Timestamp, widt
         *last = width.saturating_sub(taken).max(NARROWEST_CAUSE);
     }
     row(text, BOLD, &HEADINGS.map(str::to_owned), &widths, width.is_some());
-    for (style, cells) in &shown {
-        row(text, *style, cells, &widths, width.is_some());
+    for shown in &rows {
+        row(text, style(shown.action), &shown.cells, &widths, width.is_some());
+        if let Some((before, cause)) = &shown.beneath {
+            let left = width.map(|width| width.saturating_sub(before.as_str().width()).max(NARROWEST_CAUSE));
+            let cause = left.map_or_else(|| cause.clone(), |left| fit(cause, left));
+            let _ = writeln!(text, "{before}{cause}");
+        }
     }
-    let more = count.saturating_sub(rows.len());
-    if more > 0 {
-        let _ = writeln!(text, "{DIM}and {more} more (--output json shows all){DIM:#}");
+    for (more, what) in more.into_iter().filter(|(more, _)| *more > 0) {
+        let _ = writeln!(text, "{DIM}and {more} more{what} (--full shows every instance){DIM:#}");
     }
+}
+
+/// What comes first among the groups.
+fn needs_no_person(group: &GroupRow<'_>) -> bool {
+    group.next.is_some() && group.group.cause.advice != Advice::NeedsPerson
+}
+
+/// The lines that have rows of their own: what belongs to no group, and a few members of each group of which the group's row
+/// cannot tell why their restarts went wrong.
+fn standing_alone<'a>(mut lines: Vec<&'a Line>, groups: &[&GroupRow<'_>]) -> Vec<&'a Line> {
+    let mut members = BTreeMap::new();
+    lines.retain(|line| {
+        let Some(group) = groups.iter().find(|group| group.has(line)) else { return true };
+        let went_wrong = matches!(line.action, Action::Failed | Action::Unknown) || line.incomplete;
+        let before = members.entry(group.group.cause.key).or_insert(0_usize);
+        let shown = went_wrong && *before < MOST_MEMBERS;
+        *before = before.saturating_add(usize::from(shown));
+        shown
+    });
+    lines
+}
+
+/// One row of the table.
+struct Shown {
+    action: Action,
+    cells: [String; 7],
+    /// A second line of it: what stands before the cause, and the cause, which may be cut.
+    beneath: Option<(String, String)>,
 }
 
 fn row(text: &mut String, style: Style, cells: &[String; 7], widths: &[usize; 7], cut: bool) {
@@ -193,28 +239,82 @@ fn within(chars: impl Iterator<Item = char>, width: usize) -> impl Iterator<Item
     })
 }
 
-fn cells(row: &Row<'_>, now: Timestamp) -> [String; 7] {
+fn of_instance(row: &Row<'_>, now: Timestamp) -> Shown {
     let line = row.line;
     let attempts = match (line.action, row.limit) {
         (Action::InTransition | Action::NoTasks | Action::Parked, _) if row.attempts == 0 => String::new(),
-        (_, Some(limit)) => format!("{}/{limit}", row.attempts),
-        (_, None) => row.attempts.to_string(),
+        (_, limit) => of_limit(row.attempts.to_string(), limit),
     };
     let text = |cause: &Option<Arc<Cause>>| cause.as_ref().map(|cause| sanitize(&cause.text).into_owned());
     let first = text(&row.first_cause).map(|first| format!("first: {first}"));
     let shown = |text: &Option<Arc<str>>| text.as_deref().map(|text| sanitize(text).into_owned());
     let why: Vec<String> =
         [shown(&line.error), shown(&line.reason), text(&line.cause), first].into_iter().flatten().collect();
-    let why = why.join(BESIDE);
-    [
+    let cells = [
         show_name(&line.id.connector).into_owned(),
         line.id.task.map_or_else(String::new, |task| task.to_string()),
         line.state.as_ref().map_or("-", |state| state.as_str()).to_owned(),
         words(line.action).to_owned(),
         attempts,
         next(row, now),
-        why,
-    ]
+        why.join(BESIDE),
+    ];
+    Shown { action: line.action, cells, beneath: None }
+}
+
+/// A group is one row, and its cause has the whole width of a line beneath it.
+fn of_group(row: &GroupRow<'_>, alone: &[&Line], now: Timestamp) -> Shown {
+    let mut counts: BTreeMap<Action, usize> = BTreeMap::new();
+    let alone: Vec<&InstanceId> = alone.iter().filter(|line| row.has(line)).map(|line| &line.id).collect();
+    for line in row.lines.iter().filter(|line| !alone.contains(&&line.id)) {
+        let count = counts.entry(line.action).or_default();
+        *count = count.saturating_add(1);
+    }
+    let (action, count) = counts.into_iter().next().unwrap_or((Action::Waiting, 0));
+    let done = if count == row.lines.len() {
+        words(action).to_owned()
+    } else {
+        format!("{count} {}", words(action))
+    };
+    let mut states = row.lines.iter().filter_map(|line| line.state.as_ref());
+    let state =
+        states.next().filter(|first| states.all(|other| other == *first)).map_or("FAILED", State::as_str);
+    let attempts = match row.attempts {
+        (fewest, most) if fewest == most => most.to_string(),
+        (fewest, most) => format!("{fewest}-{most}"),
+    };
+    let next = match (row.next, action) {
+        (Some(next), _) => when(next, now),
+        (None, Action::GaveUp | Action::Failed | Action::Unknown) => "needs you".to_owned(),
+        (None, Action::Restarted) => "last restart".to_owned(),
+        (None, _) => "-".to_owned(),
+    };
+    let since =
+        row.since.map_or_else(|| "one cause".to_owned(), |since| format!("since {}", clock(since, now)));
+    let advice = match row.group.cause.advice {
+        Advice::NeedsPerson => ", no restart fixes this",
+        Advice::Passes | Advice::Unknown => "",
+    };
+    Shown {
+        action,
+        cells: [
+            format!("{} connectors", row.group.connectors),
+            if row.tasks > 0 { row.tasks.to_string() } else { String::new() },
+            state.to_owned(),
+            done,
+            of_limit(attempts, row.limit),
+            next,
+            row.fate(),
+        ],
+        beneath: Some((format!("{GAP}{since}{advice}: "), sanitize(&row.group.cause.text).into_owned())),
+    }
+}
+
+fn of_limit(attempts: String, limit: Option<u32>) -> String {
+    match limit {
+        Some(limit) => format!("{attempts}/{limit}"),
+        None => attempts,
+    }
 }
 
 fn words(action: Action) -> &'static str {
@@ -238,28 +338,31 @@ fn style(action: Action) -> Style {
 }
 
 fn next(row: &Row<'_>, now: Timestamp) -> String {
-    let when = |next: Next| match next {
-        Next::Runs(0) => "now".to_owned(),
-        Next::Runs(1) => "next run".to_owned(),
-        Next::Runs(runs) => format!("in {runs} runs"),
-        Next::At(moment) => clock(moment, now),
-    };
     match (row.line.action, row.next, row.forgiven) {
-        (_, Some(next), _) => when(next),
-        (Action::Recovered, None, Some(forgiven)) => format!("forgiven: {}", when(forgiven)),
+        (_, Some(next), _) => when(next, now),
+        (Action::Recovered, None, Some(forgiven)) => format!("forgiven: {}", when(forgiven, now)),
         (Action::GaveUp | Action::Failed | Action::Unknown, None, _) => "needs you".to_owned(),
         (Action::Restarted, None, _) => "last restart".to_owned(),
         _ => "-".to_owned(),
     }
 }
 
+fn when(next: Next, now: Timestamp) -> String {
+    match next {
+        Next::Runs(0) => "now".to_owned(),
+        Next::Runs(1) => "next run".to_owned(),
+        Next::Runs(runs) => format!("in {runs} runs"),
+        Next::At(moment) => format!("at {}", clock(moment, now)),
+    }
+}
+
 /// The time of day, within a day; else the whole date.
 fn clock(moment: Timestamp, now: Timestamp) -> String {
     let whole = moment.to_string();
-    let soon = moment.since(now).as_secs() < 24 * 60 * 60;
+    let near = moment.since(now).max(now.since(moment)).as_secs() < 24 * 60 * 60;
     match whole.split_once('T') {
-        Some((_, time)) if soon => format!("at {time}"),
-        _ => format!("at {whole}"),
+        Some((_, time)) if near => time.to_owned(),
+        _ => whole,
     }
 }
 
