@@ -116,7 +116,11 @@ impl Row<'_> {
     /// The same, of a member of this group: it does not go before its group does.
     #[must_use]
     pub fn not_before(self, group: &GroupRow<'_>) -> Self {
-        let next = self.next.map(|next| group.next.map_or(next, |of_group| next.or_later(of_group)));
+        let next = self.next.map(|next| match (next, group.next) {
+            // By the clock, the next run is too soon.
+            (Next::Runs(0 | 1), Some(of_group)) => of_group,
+            (next, of_group) => of_group.map_or(next, |of_group| next.or_later(of_group)),
+        });
         Self { next, ..self }
     }
 }
@@ -180,23 +184,31 @@ impl<'a> GroupRow<'a> {
 
     /// Who went first and what became of it; empty when nobody did.
     pub fn fate(&self) -> String {
-        let Some(canary) = self.canary else { return String::new() };
+        let Some(canary) = self.canary.map(|name| show_name(name)) else { return String::new() };
         let restarted: BTreeSet<&str> = self.group.restarted.iter().map(|id| &*id.connector).collect();
         let others = restarted.len().saturating_sub(1);
-        let first = match others {
-            0 => format!("{} went first", show_name(canary)),
-            others => format!("{} went first, then {others} more", show_name(canary)),
-        };
         match self.group.stage {
-            Stage::Goes => format!("{} goes first", show_name(canary)),
-            Stage::NotTaken => format!("{} was to go first: not taken", show_name(canary)),
-            Stage::FailedAgain => format!("{first}: failed again"),
-            Stage::Rests if self.bad_waves > 0 => format!("{first}: failed again"),
-            Stage::Rests => first,
-            // The last wave is not looked at when nobody waits for what it shows.
-            Stage::Went if others == 0 => first,
-            Stage::Went => format!("{first}: it runs"),
-            Stage::OutOfTime => format!("{first}: it runs, more in the next run"),
+            Stage::Goes if self.group.proven => "one of them runs again: all go".to_owned(),
+            Stage::Goes => format!("{canary} goes first"),
+            Stage::NotTaken => format!("{canary} was to go first: not taken"),
+            Stage::FailedAgain if self.group.proven => {
+                "one of them ran again, all went: failed again".to_owned()
+            }
+            Stage::FailedAgain if others > 0 => {
+                format!("{canary} went first, then {others} more: failed again")
+            }
+            Stage::FailedAgain => format!("{canary} went first: failed again"),
+            Stage::Rests if self.bad_waves > 0 => format!("{canary} went first: failed again"),
+            Stage::Went | Stage::OutOfTime if self.group.proven => {
+                "one of them runs again: all went".to_owned()
+            }
+            Stage::OutOfTime if others == 0 => format!("{canary} went first and runs; more in the next run"),
+            Stage::OutOfTime => {
+                format!("{canary} went first and runs, then {others} more; more in the next run")
+            }
+            Stage::Went if others > 0 => format!("{canary} went first and runs, then {others} more"),
+            // A wave that nobody waits for is not looked at.
+            Stage::Went | Stage::Rests => format!("{canary} went first"),
         }
     }
 

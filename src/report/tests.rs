@@ -835,21 +835,21 @@ fn what_became_of_a_group() {
     let one = |count| outages(&[("sink", count, POOL)]);
     assert_snapshot!(told(&one(50).run()), @r#"
     orders         0     FAILED  restarted  1/7       in 2 runs  java.net.ConnectException: Connection refused (db1.example:5432)
-    50 connectors  100   FAILED  restarted  1/7       in 2 runs  sink-000 went first, then 49 more: it runs
+    50 connectors  100   FAILED  restarted  1/7       in 2 runs  sink-000 went first and runs, then 49 more
       since 10:00:00Z: java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)
 
     101 restarted
-    prod: restarted orders/0 (java.net.ConnectException: Connection refused (db1.example:5432)); restarted 50 of 50 connectors that fail for one cause (java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (…): sink-000 went first, then 49 more: it runs
+    prod: restarted orders/0 (java.net.ConnectException: Connection refused (db1.example:5432)); restarted 50 of 50 connectors that fail for one cause (java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (…): sink-000 went first and runs, then 49 more
     "#);
     let mut no_time = one(50);
     no_time.waves = Some(2);
     assert_snapshot!(told(&no_time.run()), @r#"
     orders         0     FAILED  restarted    1/7       in 2 runs  java.net.ConnectException: Connection refused (db1.example:5432)
-    50 connectors  100   FAILED  8 restarted  0-1/7     next run   sink-000 went first, then 3 more: it runs, more in the next run
+    50 connectors  100   FAILED  8 restarted  0-1/7     next run   sink-000 went first and runs, then 3 more; more in the next run
       since 10:00:00Z: java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)
 
     9 restarted, 92 waiting
-    prod: restarted orders/0 (java.net.ConnectException: Connection refused (db1.example:5432)); restarted 4 of 50 connectors that fail for one cause (java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (…): sink-000 went first, then 3 more: it runs, more in the next run
+    prod: restarted orders/0 (java.net.ConnectException: Connection refused (db1.example:5432)); restarted 4 of 50 connectors that fail for one cause (java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (…): sink-000 went first and runs, then 3 more; more in the next run
     "#);
     assert_snapshot!(told(&one(50).dry_run()), @r#"
     orders         0     FAILED  due     0/7       now   java.net.ConnectException: Connection refused (db1.example:5432)
@@ -907,11 +907,11 @@ fn a_group_in_which_restarts_go_wrong() {
     sink-000       1     FAILED  fate unknown     1/7       in 2 runs  no answer within 95s | java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)
     sink-001       0     FAILED  fate unknown     1/7       in 2 runs  no answer within 95s | java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)
     orders         0     FAILED  restarted        1/7       in 2 runs  java.net.ConnectException: Connection refused (db1.example:5432)
-    50 connectors  100   FAILED  97 fate unknown  1/7       in 2 runs  sink-000 went first, then 49 more: it runs
+    50 connectors  100   FAILED  97 fate unknown  1/7       in 2 runs  sink-000 went first and runs, then 49 more
       since 10:00:00Z: java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)
 
     100 fate unknown, 1 restarted
-    prod: restarted orders/0 (java.net.ConnectException: Connection refused (db1.example:5432)); does not know the fate of 50 of 50 connectors that fail for one cause (java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (…): sink-000 went first, then 49 more: it runs
+    prod: restarted orders/0 (java.net.ConnectException: Connection refused (db1.example:5432)); does not know the fate of 50 of 50 connectors that fail for one cause (java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (…): sink-000 went first and runs, then 49 more
     "#);
 }
 

@@ -37,6 +37,7 @@ mod memory;
 mod names;
 mod readme;
 mod run;
+mod schema;
 mod secrets;
 mod settings;
 mod simulation;
