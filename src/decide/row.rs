@@ -133,10 +133,6 @@ pub struct GroupRow<'a> {
     pub lines: Vec<&'a Line>,
     /// Its failed tasks. A connector's own instance is none.
     pub tasks: usize,
-    /// The fewest and the most attempts of its members.
-    pub attempts: (u32, u32),
-    /// The attempts that they may have; `None` is without limit.
-    pub limit: Option<u32>,
     /// When the first of its members failed.
     pub since: Option<Timestamp>,
     /// Who went first: in this run, else in the last that sent a wave of it. In a plan that is not carried out: who would.
@@ -157,19 +153,14 @@ impl<'a> GroupRow<'a> {
         view: View,
         now: Timestamp,
     ) -> Self {
-        let episodes = || group.members.iter().map(|id| ledger.episode(id));
-        let attempts = || episodes().map(|episode| episode.map_or(0, |episode| episode.attempts));
-        let extra = episodes().flatten().map(|episode| episode.extra).max().unwrap_or_default();
         let remembered = ledger.group(group.cause.key);
         let lines: Vec<&Line> = group.members.iter().filter_map(|id| plan.lines.get(id)).collect();
         let is_due = lines.iter().any(|line| line.action == Action::Due);
-        let episodes: Vec<Option<&Episode>> = episodes().collect();
+        let episodes: Vec<Option<&Episode>> = group.members.iter().map(|id| ledger.episode(id)).collect();
         Self {
             group,
             lines,
             tasks: group.members.iter().filter(|id| id.task.is_some()).count(),
-            attempts: (attempts().min().unwrap_or_default(), attempts().max().unwrap_or_default()),
-            limit: policy.limit().map(|limit| limit.saturating_add(extra)),
             since: episodes.iter().flatten().map(|episode| episode.first_failed_at).min(),
             canary: group.canary.as_ref().or(remembered.map(|remembered| &remembered.canary)),
             bad_waves: remembered.map_or(0, |remembered| remembered.bad_waves),

@@ -783,9 +783,11 @@ fn each_group_is_one_row() {
 
     CONNECTOR       TASK  STATE   ACTION       ATTEMPTS  NEXT       ROOT CAUSE
     orders          0     FAILED  restarted    1/7       in 2 runs  ConnectEx…mple:5432)
-    100 connectors  200   FAILED  2 restarted  0-1/7     in 2 runs  ill-lake-…iled again
+    100 connectors  200   FAILED  2 restarted  0-1/7     in 2 runs
+      ill-lake-000 went first: failed again
       since 10:00:00Z, no restart fixes this: PSQLException: FAT… is a long sentence
-    200 connectors  400   FAILED  2 restarted  0-1/7     in 2 runs  ill-sink-…iled again
+    200 connectors  400   FAILED  2 restarted  0-1/7     in 2 runs
+      ill-sink-000 went first: failed again
       since 10:00:00Z: SQLTransientConnectionExceptio…ut after 30000ms (db1.example)
 
     5 restarted, 596 waiting
@@ -953,5 +955,48 @@ fn a_group_without_a_restart_left() {
 
     4 gave up (fix the cause, then: guardian reset NAME)
     prod: gave up (fix the cause, then: guardian reset NAME) on 4 of 4 connectors that fail for one cause (java.net.ConnectException: Connection refused (db1.example:5432))
+    "#);
+}
+
+#[test]
+fn what_recovers_together_is_one_row() {
+    let mut world = World::new();
+    world.policy.together.group_from = Some(3);
+    for number in 0..40 {
+        let name = format!("sink-{number:02}");
+        world = world.remembers(&task(&name, 0), 1 + number / 30, 2).with(&name, "RUNNING", &["RUNNING"], "");
+    }
+    let report = world.remembers(&task("orders", 0), 2, 2).with("orders", "RUNNING", &["RUNNING"], "").run();
+    assert_snapshot!(table(&report, 80), @r#"
+    prod  http://connect.example:8083  run 161
+    41 connectors: 41 running
+    41 tasks: 41 running
+
+    CONNECTOR      TASK  STATE    ACTION     ATTEMPTS  NEXT  ROOT CAUSE
+    41 connectors  41    RUNNING  recovered  1-2/7     -
+      since 09:30:00Z: ConnectException: Connection refused (db1.example:5432)
+
+    41 recovered
+    "#);
+}
+
+#[test]
+fn what_is_remembered_of_many_is_one_row_while_connect_is_away() {
+    let mut world = World::new();
+    world.policy.together.group_from = Some(3);
+    for number in 0..40 {
+        world = world.remembers(&task(&format!("sink-{number:02}"), 0), 1, 1);
+    }
+    let rules = Rules { policy: &world.policy, filter: &world.filter, no_tasks_ok: &Patterns::default() };
+    let plan = Plan::unread(&world.ledger, rules, world.now);
+    assert_snapshot!(table(&world.report("status", plan, View::After(160)), 80), @r#"
+    prod  http://connect.example:8083  after run 160
+    state /var/lib/guardian/prod.json
+
+    CONNECTOR      TASK  STATE  ACTION   ATTEMPTS  NEXT       ROOT CAUSE
+    40 connectors  40    -      waiting  1/7       in 2 runs
+      since 09:35:00Z: ConnectException: Connection refused (db1.example:5432)
+
+    Connect's status could not be read; 40 remembered
     "#);
 }

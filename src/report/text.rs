@@ -3,7 +3,7 @@
 //! printer drops where there is no terminal.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{About, RunReport};
 use crate::decide::action::Action;
 use crate::decide::advice::Advice;
 use crate::decide::cause::{Cause, without_package};
-use crate::decide::model::{Counts, InstanceId, State};
+use crate::decide::model::{Counts, InstanceId};
 use crate::decide::plan::{Line, Plan};
 use crate::decide::policy::Next;
 use crate::decide::row::{GroupRow, Row, View};
@@ -131,16 +131,25 @@ fn number(count: u64, what: &str) -> String {
 const HEADINGS: [&str; 7] = ["CONNECTOR", "TASK", "STATE", "ACTION", "ATTEMPTS", "NEXT", "ROOT CAUSE"];
 
 fn table(text: &mut String, report: &RunReport, about: &About, plan: &Plan, width: Option<usize>) {
-    let all_groups = report.groups();
-    let mut groups: Vec<&GroupRow<'_>> = if about.full { Vec::new() } else { all_groups.iter().collect() };
-    groups.sort_by_key(|group| (needs_no_person(group), Reverse(group.group.connectors)));
-    let lines = standing_alone(plan.for_a_reader(&report.ledger), &groups);
-    let most = if about.full { usize::MAX } else { MOST_ROWS };
-    let shown = lines.iter().take(most).filter_map(|line| report.row(line, &all_groups));
-    let mut rows: Vec<Shown> = shown.map(|row| of_instance(&row, about.started_at)).collect();
-    let mut more = vec![(lines.len().saturating_sub(rows.len()), "")];
-    rows.extend(groups.iter().take(MOST_GROUPS).map(|group| of_group(group, &lines, about.started_at)));
-    more.push((groups.len().saturating_sub(MOST_GROUPS), " groups"));
+    let (groups, now) = (report.groups(), about.started_at);
+    let mut lines = plan.for_a_reader(&report.ledger);
+    let (mut many, mut most) = (Vec::new(), usize::MAX);
+    if !about.full {
+        most = MOST_ROWS;
+        let mut shown: Vec<&GroupRow<'_>> = groups.iter().collect();
+        shown.sort_by_key(|group| (needs_no_person(group), Reverse(group.group.connectors)));
+        lines = standing_alone(lines, &shown);
+        many.extend(shown.iter().map(|group| of_group(report, group, &lines, now)));
+        let alike = take_alike(&mut lines, about.policy.group_from());
+        many.extend(alike.iter().map(|alike| of_alike(report, alike, now)));
+    }
+    let of_lines = lines.iter().take(most).filter_map(|line| report.row(line, &groups));
+    let mut rows: Vec<Shown> = of_lines.map(|row| of_instance(&row, now)).collect();
+    let more = [
+        (lines.len().saturating_sub(rows.len()), ""),
+        (many.len().saturating_sub(MOST_GROUPS), " that stand for many"),
+    ];
+    rows.extend(many.into_iter().take(MOST_GROUPS));
     let mut widths = HEADINGS.map(UnicodeWidthStr::width);
     for shown in &rows {
         for (width, cell) in widths.iter_mut().zip(&shown.cells) {
@@ -154,12 +163,18 @@ fn table(text: &mut String, report: &RunReport, about: &About, plan: &Plan, widt
         *last = width.saturating_sub(taken).max(NARROWEST_CAUSE);
     }
     row(text, BOLD, &HEADINGS.map(str::to_owned), &widths, width.is_some());
-    for shown in &rows {
+    for shown in &mut rows {
+        // Of two lines one is wide enough for it.
+        if let ([.., last], [.., left], Some(beneath)) = (&mut shown.cells, &widths, &mut shown.beneath)
+            && last.as_str().width() > *left
+        {
+            beneath.insert(0, (GAP.to_owned(), std::mem::take(last)));
+        }
         row(text, style(shown.action), &shown.cells, &widths, width.is_some());
-        if let Some((before, cause)) = &shown.beneath {
+        for (before, told) in shown.beneath.iter().flatten() {
             let left = width.map(|width| width.saturating_sub(before.as_str().width()).max(NARROWEST_CAUSE));
-            let cause = left.map_or_else(|| cause.clone(), |left| fit(cause, left));
-            let _ = writeln!(text, "{before}{cause}");
+            let told = left.map_or_else(|| told.clone(), |left| fit(told, left));
+            let _ = writeln!(text, "{before}{told}");
         }
     }
     for (more, what) in more.into_iter().filter(|(more, _)| *more > 0) {
@@ -187,12 +202,42 @@ fn standing_alone<'a>(mut lines: Vec<&'a Line>, groups: &[&GroupRow<'_>]) -> Vec
     lines
 }
 
+/// Takes out what came to the same for one cause in enough connectors, and asks for nothing to be read one by one.
+fn take_alike<'a>(lines: &mut Vec<&'a Line>, least: Option<usize>) -> Vec<Vec<&'a Line>> {
+    let Some(least) = least else { return Vec::new() };
+    let alike = |line: &Line| {
+        let key = line.cause.as_ref().map(|cause| cause.key);
+        let needs_no_trace = line.action == Action::InTransition;
+        let asks_for_nothing = matches!(
+            line.action,
+            Action::GaveUp
+                | Action::Waiting
+                | Action::Absent
+                | Action::Excluded
+                | Action::Parked
+                | Action::Recovered
+        );
+        (needs_no_trace || (asks_for_nothing && key.is_some())).then_some((line.action, key))
+    };
+    let mut by_kind: BTreeMap<_, Vec<&Line>> = BTreeMap::new();
+    for line in lines.iter() {
+        if let Some(kind) = alike(line) {
+            by_kind.entry(kind).or_default().push(line);
+        }
+    }
+    let connectors =
+        |lines: &[&Line]| lines.iter().map(|line| &line.id.connector).collect::<BTreeSet<_>>().len();
+    by_kind.retain(|_, lines| connectors(lines) >= least);
+    lines.retain(|line| alike(line).is_none_or(|kind| !by_kind.contains_key(&kind)));
+    by_kind.into_values().collect()
+}
+
 /// One row of the table.
 struct Shown {
     action: Action,
     cells: [String; 7],
-    /// A second line of it: what stands before the cause, and the cause, which may be cut.
-    beneath: Option<(String, String)>,
+    /// Of a row that stands for many: further lines; of each what stands before it, and what may be cut.
+    beneath: Option<Vec<(String, String)>>,
 }
 
 fn row(text: &mut String, style: Style, cells: &[String; 7], widths: &[usize; 7], cut: bool) {
@@ -262,52 +307,71 @@ fn of_instance(row: &Row<'_>, now: Timestamp) -> Shown {
     Shown { action: line.action, cells, beneath: None }
 }
 
-/// A group is one row, and its cause has the whole width of a line beneath it.
-fn of_group(row: &GroupRow<'_>, alone: &[&Line], now: Timestamp) -> Shown {
+/// A group is one row; of the members that have rows of their own it counts only that they are there.
+fn of_group(report: &RunReport, group: &GroupRow<'_>, alone: &[&Line], now: Timestamp) -> Shown {
     let mut counts: BTreeMap<Action, usize> = BTreeMap::new();
-    let alone: Vec<&InstanceId> = alone.iter().filter(|line| row.has(line)).map(|line| &line.id).collect();
-    for line in row.lines.iter().filter(|line| !alone.contains(&&line.id)) {
+    let alone: Vec<&InstanceId> = alone.iter().filter(|line| group.has(line)).map(|line| &line.id).collect();
+    for line in group.lines.iter().filter(|line| !alone.contains(&&line.id)) {
         let count = counts.entry(line.action).or_default();
         *count = count.saturating_add(1);
     }
     let (action, count) = counts.into_iter().next().unwrap_or((Action::Waiting, 0));
-    let done = if count == row.lines.len() {
-        words(action).to_owned()
-    } else {
-        format!("{count} {}", words(action))
+    let done = match words(action) {
+        word if count == group.lines.len() => word.to_owned(),
+        word => format!("{count} {word}"),
     };
-    let mut states = row.lines.iter().filter_map(|line| line.state.as_ref());
-    let state =
-        states.next().filter(|first| states.all(|other| other == *first)).map_or("FAILED", State::as_str);
-    let attempts = match row.attempts {
+    let next = match (group.next, action) {
+        (Some(next), _) => when(next, now),
+        (None, action) => nothing_comes(action).to_owned(),
+    };
+    let rows: Vec<Row<'_>> = group.lines.iter().filter_map(|line| report.row(line, &[])).collect();
+    of_many(&rows, action, [done, next, group.fate()], now)
+}
+
+/// So is what came to the same.
+fn of_alike(report: &RunReport, lines: &[&Line], now: Timestamp) -> Shown {
+    let rows: Vec<Row<'_>> = lines.iter().filter_map(|line| report.row(line, &[])).collect();
+    let action = rows.first().map_or(Action::Waiting, |row| row.line.action);
+    let mut all_next: Vec<String> = rows.iter().map(|row| next(row, now)).collect();
+    all_next.dedup();
+    let next = match &*all_next {
+        [one] => one.clone(),
+        _ => "-".to_owned(),
+    };
+    of_many(&rows, action, [words(action).to_owned(), next, String::new()], now)
+}
+
+fn of_many(rows: &[Row<'_>], action: Action, [done, next, fate]: [String; 3], now: Timestamp) -> Shown {
+    let connectors: BTreeSet<&str> = rows.iter().map(|row| &*row.line.id.connector).collect();
+    let tasks = rows.iter().filter(|row| row.line.id.task.is_some()).count();
+    let mut states: Vec<&str> =
+        rows.iter().map(|row| row.line.state.as_ref().map_or("-", |state| state.as_str())).collect();
+    states.dedup();
+    let attempts = || rows.iter().map(|row| row.attempts);
+    let attempts = match (attempts().min().unwrap_or_default(), attempts().max().unwrap_or_default()) {
         (fewest, most) if fewest == most => most.to_string(),
         (fewest, most) => format!("{fewest}-{most}"),
     };
-    let next = match (row.next, action) {
-        (Some(next), _) => when(next, now),
-        (None, Action::GaveUp | Action::Failed | Action::Unknown) => "needs you".to_owned(),
-        (None, Action::Restarted) => "last restart".to_owned(),
-        (None, _) => "-".to_owned(),
+    let since = rows.iter().filter_map(|row| row.first_failed_at).min();
+    let since = since.map(|since| format!("since {}", clock(since, now)));
+    let cause = rows.iter().find_map(|row| row.line.cause.as_ref());
+    let no_help = cause.is_some_and(|cause| cause.advice == Advice::NeedsPerson && action.is_failed_now());
+    let before = since.into_iter().chain(no_help.then(|| "no restart fixes this".to_owned()));
+    let before = match before.collect::<Vec<_>>().join(", ") {
+        before if before.is_empty() => GAP.to_owned(),
+        before => format!("{GAP}{before}: "),
     };
-    let since =
-        row.since.map_or_else(|| "one cause".to_owned(), |since| format!("since {}", clock(since, now)));
-    let advice = match row.group.cause.advice {
-        Advice::NeedsPerson => ", no restart fixes this",
-        Advice::Passes | Advice::Unknown => "",
-    };
-    Shown {
-        action,
-        cells: [
-            format!("{} connectors", row.group.connectors),
-            if row.tasks > 0 { row.tasks.to_string() } else { String::new() },
-            state.to_owned(),
-            done,
-            of_limit(attempts, row.limit),
-            next,
-            row.fate(),
-        ],
-        beneath: Some((format!("{GAP}{since}{advice}: "), sanitize(&row.group.cause.text).into_owned())),
-    }
+    let cells = [
+        format!("{} connectors", connectors.len()),
+        if tasks > 0 { tasks.to_string() } else { String::new() },
+        if let [one] = &*states { (*one).to_owned() } else { "FAILED".to_owned() },
+        done,
+        of_limit(attempts, rows.iter().filter_map(|row| row.limit).max()),
+        next,
+        fate,
+    ];
+    let cause = cause.map(|cause| (before, sanitize(&cause.text).into_owned()));
+    Shown { action, cells, beneath: Some(cause.into_iter().collect()) }
 }
 
 fn of_limit(attempts: String, limit: Option<u32>) -> String {
@@ -341,9 +405,15 @@ fn next(row: &Row<'_>, now: Timestamp) -> String {
     match (row.line.action, row.next, row.forgiven) {
         (_, Some(next), _) => when(next, now),
         (Action::Recovered, None, Some(forgiven)) => format!("forgiven: {}", when(forgiven, now)),
-        (Action::GaveUp | Action::Failed | Action::Unknown, None, _) => "needs you".to_owned(),
-        (Action::Restarted, None, _) => "last restart".to_owned(),
-        _ => "-".to_owned(),
+        (action, None, _) => nothing_comes(action).to_owned(),
+    }
+}
+
+fn nothing_comes(action: Action) -> &'static str {
+    match action {
+        Action::GaveUp | Action::Failed | Action::Unknown => "needs you",
+        Action::Restarted => "last restart",
+        _ => "-",
     }
 }
 
