@@ -203,6 +203,8 @@ settings! {
         "Where token, ca.crt and namespace for configmap:... are, when they are projected elsewhere";
     OUTPUT: OUTPUT_HEADING, ALL, Some("output"), &["GUARDIAN_OUTPUT"], "text|json", Value("text"), Set,
         "What to print on stdout";
+    FULL: OUTPUT_HEADING, SEEING, Some("full"), &["GUARDIAN_FULL"], "", Value("0"), SetTrue,
+        "Show every instance in the table, also the many that fail for one cause";
     QUIET: OUTPUT_HEADING, RUN, Some("quiet"), &["GUARDIAN_QUIET"], "", Value("0"), SetTrue,
         "Print nothing unless something changed or went wrong; then one line on stderr (not with --dry-run, nor JSON)";
     LOG_LEVEL: OUTPUT_HEADING, ALL, Some("log-level"), &["LOG_LEVEL"], "error|warn|info|debug|trace", Value("info"), Set,

@@ -87,6 +87,7 @@ async fn run_and_report(config: &Config, interrupt: &mut Interrupt) -> Exit {
         state: None,
         dry_run: config.run.dry_run,
         repeated: config.run.every.is_some(),
+        full: config.reporting.full,
         started_at,
         duration: started.elapsed(),
         policy: config.policy.clone(),

@@ -50,6 +50,7 @@ async fn look(config: &Config) -> Result<RunReport, Failure> {
         state: Some(config.state.to_string()),
         dry_run: false,
         repeated: false,
+        full: config.reporting.full,
         started_at,
         duration: started.elapsed(),
         policy: config.policy.clone(),

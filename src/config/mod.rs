@@ -89,6 +89,8 @@ pub enum Output {
 #[derive(Clone, Copy, Debug)]
 pub struct Reporting {
     pub output: Output,
+    /// Show every instance in the table.
+    pub full: bool,
     pub log: logging::Settings,
 }
 
@@ -119,7 +121,11 @@ impl Config {
             filter: Filter::new(patterns(inputs, &cli::INCLUDE)?, patterns(inputs, &cli::EXCLUDE)?),
             no_tasks_ok: patterns(inputs, &cli::NO_TASKS_OK)?,
             run: Run::read(inputs)?,
-            reporting: Reporting { output: output(inputs)?, log: log(inputs)? },
+            reporting: Reporting {
+                output: output(inputs)?,
+                full: inputs.switch(&cli::FULL)?,
+                log: log(inputs)?,
+            },
             warnings,
         })
     }
@@ -139,7 +145,11 @@ impl Reporting {
     /// As far as those settings can be used.
     pub fn read(typed: &Typed, environment: &Environment) -> Self {
         let inputs = Inputs { typed, environment };
-        Self { output: output(&inputs).unwrap_or(Output::Text), log: log(&inputs).unwrap_or_default() }
+        Self {
+            output: output(&inputs).unwrap_or(Output::Text),
+            full: inputs.switch(&cli::FULL).unwrap_or_default(),
+            log: log(&inputs).unwrap_or_default(),
+        }
     }
 }
 

@@ -95,12 +95,23 @@ pub enum Next {
 
 impl Next {
     /// The later of two that both must have come.
-    pub fn or_later(self, other: Self) -> Self {
+    pub(super) fn or_later(self, other: Self) -> Self {
         match (self, other) {
             (Self::Runs(0), later) | (later, Self::Runs(0)) => later,
             (Self::Runs(one), Self::Runs(two)) => Self::Runs(one.max(two)),
             (Self::At(one), Self::At(two)) => Self::At(one.max(two)),
             (runs @ Self::Runs(_), Self::At(_)) | (Self::At(_), runs @ Self::Runs(_)) => runs,
+        }
+    }
+
+    /// The sooner of two of which one must have come. Where runs are counted, the only moments are those at which an attempt
+    /// has settled: soon.
+    pub(super) fn or_sooner(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Runs(one), Self::Runs(two)) => Self::Runs(one.min(two)),
+            (Self::At(one), Self::At(two)) => Self::At(one.min(two)),
+            (now @ Self::Runs(0), Self::At(_)) | (Self::At(_), now @ Self::Runs(0)) => now,
+            (at @ Self::At(_), Self::Runs(_)) | (Self::Runs(_), at @ Self::At(_)) => at,
         }
     }
 }
@@ -149,6 +160,12 @@ impl Policy {
     /// Whether this wait since an attempt is over.
     pub fn is_over(&self, last: &Attempt, wait: Wait, run: u64, now: Timestamp) -> bool {
         self.after(last.run, last.at, wait, run, now) == Next::Runs(0)
+    }
+
+    /// When one of those gets another restart of whom nobody has one left, if any does: the last attempt of all counts.
+    pub fn next_try(&self, last: &Attempt, run: u64, now: Timestamp) -> Option<Next> {
+        let interval = self.together.keep_trying.filter(|_| self.backoff)?;
+        Some(self.after(last.run, last.at, interval, run, now))
     }
 
     /// Whether Connect has had the time to show what became of the last attempt.

@@ -1,12 +1,17 @@
-//! What a report says of one line of the plan: the line itself, what is remembered, and what comes next.
+//! What a report says of one line of the plan, and of one of its groups: the line or the group itself, what is remembered,
+//! and what comes next.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::action::Action;
 use super::cause::Cause;
+use super::group::{Group, Stage, Together};
 use super::ledger::Ledger;
-use super::plan::Line;
+use super::plan::{Line, Plan};
 use super::policy::{Next, Policy, Wait};
+use super::record::{Attempt, Episode};
+use super::text::show_name;
 use super::time::Timestamp;
 
 /// Everything that a report says of one instance.
@@ -46,6 +51,15 @@ impl View {
         }
     }
 
+    /// What this run did not do comes with the next one at the earliest.
+    fn to_come(self, next: Next) -> Next {
+        match next {
+            Next::Runs(0) => Next::Runs(1),
+            Next::Runs(runs) => Next::Runs(self.away(runs)),
+            at @ Next::At(_) => at,
+        }
+    }
+
     /// So many runs from the plan's own run, as the reader counts them.
     fn away(self, runs: u64) -> u64 {
         match self {
@@ -75,13 +89,7 @@ impl<'a> Row<'a> {
                 let group = line.cause.as_ref().and_then(|cause| ledger.group(cause.key));
                 let group = group.filter(|_| line.action == Action::Waiting);
                 let rested = group.map_or(Next::Runs(0), |group| policy.next_wave(group, view.run(), now));
-                let due = due.or_later(rested);
-                Some(match due {
-                    // What this run did not restart comes with the next one.
-                    Next::Runs(0) => Next::Runs(1),
-                    Next::Runs(runs) => Next::Runs(view.away(runs)),
-                    at @ Next::At(_) => at,
-                })
+                Some(view.to_come(due.or_later(rested)))
             }
             _ => None,
         };
@@ -107,4 +115,125 @@ impl<'a> Row<'a> {
             forgiven,
         }
     }
+}
+
+impl Row<'_> {
+    /// The same, of a member of this group: it does not go before its group does.
+    #[must_use]
+    pub fn not_before(self, group: &GroupRow<'_>) -> Self {
+        let next = self.next.map(|next| match (next, group.next) {
+            // By the clock, the next run is too soon.
+            (Next::Runs(0 | 1), Some(of_group)) => of_group,
+            (next, of_group) => of_group.map_or(next, |of_group| next.or_later(of_group)),
+        });
+        Self { next, ..self }
+    }
+}
+
+/// Everything that a report says of one group.
+#[derive(Clone, Debug)]
+pub struct GroupRow<'a> {
+    pub group: &'a Together,
+    /// What is said of each of its members.
+    pub lines: Vec<&'a Line>,
+    /// Its failed tasks. A connector's own instance is none.
+    pub tasks: usize,
+    /// When the first of its members failed.
+    pub since: Option<Timestamp>,
+    /// Who went first: in this run, else in the last that sent a wave of it. In a plan that is not carried out: who would.
+    pub canary: Option<&'a Arc<str>>,
+    /// Bad waves in a row.
+    pub bad_waves: u32,
+    /// When its next wave may go; `None` when nobody has a restart left and none will come.
+    pub next: Option<Next>,
+}
+
+impl<'a> GroupRow<'a> {
+    /// What to say of a group at the moment `now`.
+    pub fn new(
+        group: &'a Together,
+        plan: &'a Plan,
+        ledger: &'a Ledger,
+        policy: &Policy,
+        view: View,
+        now: Timestamp,
+    ) -> Self {
+        let remembered = ledger.group(group.cause.key);
+        let lines: Vec<&Line> = group.members.iter().filter_map(|id| plan.lines.get(id)).collect();
+        let is_due = lines.iter().any(|line| line.action == Action::Due);
+        let episodes: Vec<Option<&Episode>> = group.members.iter().map(|id| ledger.episode(id)).collect();
+        Self {
+            group,
+            lines,
+            tasks: group.members.iter().filter(|id| id.task.is_some()).count(),
+            since: episodes.iter().flatten().map(|episode| episode.first_failed_at).min(),
+            canary: group.canary.as_ref().or(remembered.map(|remembered| &remembered.canary)),
+            bad_waves: remembered.map_or(0, |remembered| remembered.bad_waves),
+            next: if is_due {
+                Some(Next::Runs(view.away(0)))
+            } else {
+                next_wave(group, remembered, &episodes, policy, view.run(), now)
+                    .map(|next| view.to_come(next))
+            },
+        }
+    }
+
+    /// Who went first and what became of it; empty when nobody did.
+    pub fn fate(&self) -> String {
+        let Some(canary) = self.canary.map(|name| show_name(name)) else { return String::new() };
+        let restarted: BTreeSet<&str> = self.group.restarted.iter().map(|id| &*id.connector).collect();
+        let others = restarted.len().saturating_sub(1);
+        match self.group.stage {
+            Stage::Goes if self.group.proven => "one of them runs again: all go".to_owned(),
+            Stage::Goes => format!("{canary} goes first"),
+            Stage::NotTaken => format!("{canary} was to go first: not taken"),
+            Stage::FailedAgain if self.group.proven => {
+                "one of them ran again, all went: failed again".to_owned()
+            }
+            Stage::FailedAgain if others > 0 => {
+                format!("{canary} went first, then {others} more: failed again")
+            }
+            Stage::FailedAgain => format!("{canary} went first: failed again"),
+            Stage::Rests if self.bad_waves > 0 => format!("{canary} went first: failed again"),
+            Stage::Went | Stage::OutOfTime if self.group.proven => {
+                "one of them runs again: all went".to_owned()
+            }
+            Stage::OutOfTime if others == 0 => format!("{canary} went first and runs; more in the next run"),
+            Stage::OutOfTime => {
+                format!("{canary} went first and runs, then {others} more; more in the next run")
+            }
+            Stage::Went if others > 0 => format!("{canary} went first and runs, then {others} more"),
+            // A wave that nobody waits for is not looked at.
+            Stage::Went | Stage::Rests => format!("{canary} went first"),
+        }
+    }
+
+    /// Whether this line belongs to it.
+    pub fn has(&self, line: &Line) -> bool {
+        let alike = line.cause.as_ref().is_some_and(|cause| cause.key == self.group.cause.key);
+        alike && self.group.members.binary_search(&line.id).is_ok()
+    }
+}
+
+fn next_wave(
+    group: &Together,
+    remembered: Option<&Group>,
+    episodes: &[Option<&Episode>],
+    policy: &Policy,
+    run: u64,
+    now: Timestamp,
+) -> Option<Next> {
+    let left = episodes.iter().filter(|episode| !episode.is_some_and(|episode| policy.gives_up(episode)));
+    let due = left.map(|episode| episode.map_or(Next::Runs(0), |episode| policy.due(episode, run, now)));
+    let Some(due) = due.reduce(Next::or_sooner) else {
+        let attempts = episodes.iter().flatten().filter_map(|episode| episode.last_attempt);
+        let last: Attempt = attempts.max_by_key(|attempt| attempt.run)?;
+        return policy.next_try(&last, run, now);
+    };
+    Some(match (group.stage, remembered) {
+        // Everybody who has a restart left.
+        (Stage::OutOfTime, _) => Next::Runs(0),
+        (_, Some(remembered)) => due.or_later(policy.next_wave(remembered, run, now)),
+        (_, None) => due,
+    })
 }

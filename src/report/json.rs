@@ -12,7 +12,7 @@ use super::{About, RunReport};
 use crate::decide::model::{Counts, InstanceId, State};
 use crate::decide::plan::Plan;
 use crate::decide::policy::Next;
-use crate::decide::row::Row;
+use crate::decide::row::{GroupRow, Row};
 use crate::decide::text::show_name;
 use crate::decide::time::Timestamp;
 use crate::exit::Failure;
@@ -84,7 +84,9 @@ impl Serialize for RunReport {
         map.serialize_entry("duration_ms", &about.map(millis))?;
         map.serialize_entry("connectors", &counts.map(|(connectors, _)| CountsKey(connectors)))?;
         map.serialize_entry("tasks", &counts.map(|(_, tasks)| CountsKey(tasks)))?;
-        map.serialize_entry("instances", &Instances(self))?;
+        let groups = self.groups();
+        map.serialize_entry("instances", &Instances(self, &groups))?;
+        map.serialize_entry("groups", &Groups(&groups))?;
         map.serialize_entry("summary", &self.plan.as_ref().map(SummaryKey))?;
         map.serialize_entry("warnings", &self.warnings().collect::<Vec<_>>())?;
         map.serialize_entry("error", &self.failure.as_ref().map(ErrorKey::from))?;
@@ -118,11 +120,11 @@ impl Serialize for SummaryKey<'_> {
     }
 }
 
-struct Instances<'a>(&'a RunReport);
+struct Instances<'a>(&'a RunReport, &'a [GroupRow<'a>]);
 
 impl Serialize for Instances<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.rows().map(Instance))
+        serializer.collect_seq(self.0.rows(self.1).map(Instance))
     }
 }
 
@@ -151,6 +153,36 @@ impl Serialize for Instance<'_> {
         map.serialize_entry("reason", &line.reason.as_deref())?;
         map.serialize_entry("error", &line.error.as_deref())?;
         map.end()
+    }
+}
+
+struct Groups<'a>(&'a [GroupRow<'a>]);
+
+impl Serialize for Groups<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Group<'a> {
+            key: String,
+            cause: &'a str,
+            advice: &'static str,
+            connectors: usize,
+            tasks: usize,
+            since: Option<Time>,
+            canaries: Vec<Cow<'a, str>>,
+            bad_waves: u32,
+            next: Option<NextKey>,
+        }
+        serializer.collect_seq(self.0.iter().map(|row| Group {
+            key: row.group.cause.key.to_string(),
+            cause: &row.group.cause.text,
+            advice: row.group.cause.advice.as_str(),
+            connectors: row.group.connectors,
+            tasks: row.tasks,
+            since: row.since.map(Time),
+            canaries: row.canary.into_iter().map(|name| show_name(name)).collect(),
+            bad_waves: row.bad_waves,
+            next: row.next.map(NextKey),
+        }))
     }
 }
 

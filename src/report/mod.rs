@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::decide::ledger::Ledger;
 use crate::decide::plan::{Line, Plan};
 use crate::decide::policy::Policy;
-use crate::decide::row::{Row, View};
+use crate::decide::row::{GroupRow, Row, View};
 use crate::decide::time::Timestamp;
 use crate::exit::Failure;
 
@@ -49,6 +49,8 @@ pub struct About {
     pub dry_run: bool,
     /// One of many: the text begins with its time.
     pub repeated: bool,
+    /// The text shows every instance.
+    pub full: bool,
     pub started_at: Timestamp,
     pub duration: Duration,
     /// The present settings.
@@ -69,24 +71,37 @@ impl RunReport {
         }
     }
 
-    fn row<'a>(&'a self, line: &'a Line) -> Option<Row<'a>> {
+    /// The groups of the plan, by key.
+    fn groups(&self) -> Vec<GroupRow<'_>> {
+        let (Some(about), Some(view), Some(plan)) = (&self.about, self.view, &self.plan) else {
+            return Vec::new();
+        };
+        let row = |group| GroupRow::new(group, plan, &self.ledger, &about.policy, view, about.now());
+        plan.groups.iter().map(row).collect()
+    }
+
+    fn row<'a>(&'a self, line: &'a Line, groups: &[GroupRow<'_>]) -> Option<Row<'a>> {
         let (about, view) = (self.about.as_ref()?, self.view?);
-        let now = about.started_at.plus(about.duration);
-        Some(Row::new(line, &self.ledger, &about.policy, view, now))
+        let row = Row::new(line, &self.ledger, &about.policy, view, about.now());
+        Some(match groups.iter().find(|group| group.has(line)) {
+            Some(group) => row.not_before(group),
+            None => row,
+        })
     }
 
     /// One row for each line of the plan, by instance.
-    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.plan.iter().flat_map(|plan| plan.lines.iter()).filter_map(|line| self.row(line))
-    }
-
-    /// The first of them for a reader, and how many there are in all.
-    fn rows_for_a_reader(&self, most: usize) -> (Vec<Row<'_>>, usize) {
-        let lines = self.plan.as_ref().map_or_else(Vec::new, |plan| plan.for_a_reader(&self.ledger));
-        (lines.iter().take(most).filter_map(|line| self.row(line)).collect(), lines.len())
+    fn rows<'a>(&'a self, groups: &'a [GroupRow<'_>]) -> impl Iterator<Item = Row<'a>> {
+        let lines = self.plan.iter().flat_map(|plan| plan.lines.iter());
+        lines.filter_map(|line| self.row(line, groups))
     }
 
     fn warnings(&self) -> impl Iterator<Item = &String> {
         self.warnings.iter().chain(self.plan.iter().flat_map(|plan| &plan.warnings))
+    }
+}
+
+impl About {
+    fn now(&self) -> Timestamp {
+        self.started_at.plus(self.duration)
     }
 }

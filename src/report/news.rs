@@ -1,11 +1,12 @@
 //! The one line for whoever reads cron's mail or a journal: what was restarted, newly given up, failed or of unknown fate,
 //! and why it had failed. It is empty when there is nothing to say.
 
-use std::fmt::Write;
+use std::collections::BTreeSet;
 
 use super::RunReport;
 use crate::decide::event::Event;
 use crate::decide::plan::Line;
+use crate::decide::row::GroupRow;
 use crate::decide::text::{cut, name_some};
 
 /// So many are named; the others are counted.
@@ -28,19 +29,39 @@ const WORDS: [(Event, &str); 8] = [
     (Event::Phantom, "leaves alone (a status that was left behind: Connect has no such task)"),
 ];
 
-/// The line about this cluster.
+/// The line about this cluster. What happened to many of one group is one phrase.
 pub fn news(report: &RunReport, cluster: &str) -> String {
-    let mut text = String::new();
+    let groups = report.groups();
+    let mut phrases = Vec::new();
     for (event, words) in WORDS {
         let lines = report.plan.iter().flat_map(|plan| &plan.lines);
-        let mut whom = lines.filter(|line| line.event == Some(event)).peekable();
-        if whom.peek().is_none() {
-            continue;
+        let whom = lines.filter(|line| line.event == Some(event));
+        let mut alone = whom.filter(|line| !groups.iter().any(|group| group.has(line))).peekable();
+        if alone.peek().is_some() {
+            phrases.push(format!("{words} {}", name_some(alone.map(with_cause), NAMED)));
         }
-        let separator = if text.is_empty() { format!("{cluster}: ") } else { "; ".to_owned() };
-        let _ = write!(text, "{separator}{words} {}", name_some(whom.map(with_cause), NAMED));
     }
-    text
+    phrases.extend(groups.iter().filter_map(together));
+    if phrases.is_empty() { String::new() } else { format!("{cluster}: {}", phrases.join("; ")) }
+}
+
+/// What happened to the members of a group.
+fn together(group: &GroupRow<'_>) -> Option<String> {
+    let happened = WORDS.iter().filter_map(|(event, words)| {
+        let whom = group.lines.iter().filter(|line| line.event == Some(*event));
+        let connectors: BTreeSet<&str> = whom.map(|line| &*line.id.connector).collect();
+        (!connectors.is_empty()).then(|| format!("{words} {}", connectors.len()))
+    });
+    let happened = happened.collect::<Vec<_>>().join(", ");
+    if happened.is_empty() {
+        return None;
+    }
+    let (all, cause) = (group.group.connectors, cut(&group.group.cause.text, LONGEST_CAUSE));
+    let fate = match group.fate() {
+        fate if fate.is_empty() => fate,
+        fate => format!(": {fate}"),
+    };
+    Some(format!("{happened} of {all} connectors that fail for one cause ({cause}){fate}"))
 }
 
 fn with_cause(line: &Line) -> String {

@@ -15,10 +15,12 @@ use crate::decide::model::{InstanceId, State};
 use crate::decide::outcome::Outcome;
 use crate::decide::plan::{Plan, Rules, plan};
 use crate::decide::policy::tests::doubling;
-use crate::decide::policy::{Pace, Policy};
+use crate::decide::policy::{Pace, Policy, Wait};
 use crate::decide::row::View;
 use crate::decide::select::{Filter, Patterns};
+use crate::decide::table::ByInstance;
 use crate::decide::time::Timestamp;
+use crate::decide::watch::Watched;
 use crate::exit::{Failure, Kind};
 
 const REFUSED: &str = "java.net.ConnectException: Connection refused (db1.example:5432)";
@@ -34,6 +36,11 @@ struct World {
     now: Timestamp,
     outcomes: Vec<(InstanceId, Outcome)>,
     repeated: bool,
+    full: bool,
+    /// What is restarted fails again where the connector's name begins so.
+    ill: &'static str,
+    /// The run has time for so many waves.
+    waves: Option<u32>,
 }
 
 impl World {
@@ -48,6 +55,9 @@ impl World {
             now: Timestamp::from_millis(1_795_341_600_000),
             outcomes: Vec::new(),
             repeated: false,
+            full: false,
+            ill: "ill",
+            waves: None,
         }
     }
 
@@ -112,6 +122,7 @@ impl World {
                 state: (command == "status").then(|| "/var/lib/guardian/prod.json".to_owned()),
                 dry_run: false,
                 repeated: self.repeated,
+                full: self.full,
                 started_at: self.now,
                 duration: Duration::from_millis(12),
                 policy: self.policy,
@@ -127,19 +138,46 @@ impl World {
     fn run(mut self) -> RunReport {
         let mut plan = self.plan();
         plan.record_told(&mut self.ledger, self.now);
-        let charges = plan.due().map(|line| {
-            let mut charge = self.ledger.charge(&line.id, self.now);
-            let found = self.outcomes.iter().find(|(id, _)| *id == line.id);
-            if line.connector_first {
-                self.ledger.charge_connector(&mut charge);
+        let mut watched: ByInstance<Watched> = ByInstance::default();
+        while plan.due().next().is_some() {
+            let charges = plan.due().map(|line| {
+                let mut charge = self.ledger.charge(&line.id, self.now);
+                let found = self.outcomes.iter().find(|(id, _)| *id == line.id);
+                if line.connector_first {
+                    self.ledger.charge_connector(&mut charge);
+                }
+                charge.note(found.map_or(Outcome::Taken, |(_, outcome)| outcome.clone()), self.now);
+                charge
+            });
+            let charges = charges.collect();
+            plan.note_waves(&mut self.ledger, self.now);
+            watched.extend(plan.to_watch(&charges, self.now));
+            plan.record(&mut self.ledger, charges, &"not sent".into());
+            let looks = plan.is_waited_for(&watched);
+            let shown = self.show(&watched);
+            watched.iter_mut().for_each(|one| one.see(&shown, self.now));
+            plan.judge_waves(&mut self.ledger, &watched, looks);
+            if self.waves == Some(1) {
+                plan.leave_waves();
             }
-            charge.note(found.map_or(Outcome::Taken, |(_, outcome)| outcome.clone()), self.now);
-            charge
-        });
-        let charges = charges.collect();
-        plan.record(&mut self.ledger, charges, &"not sent".into());
+            self.waves = self.waves.map(|left| left - 1);
+            plan.next_waves(&self.ledger, &self.policy, self.now);
+        }
+        plan.explain_waits(&self.ledger);
         let run = self.ledger.run;
         self.report("run", plan, View::Run(run))
+    }
+
+    /// What a look at these shows.
+    fn show(&self, watched: &ByInstance<Watched>) -> Listing {
+        let seen = watched.iter().map(|one| Sighting {
+            id: one.id.clone(),
+            state: if one.id.connector.starts_with(self.ill) { State::Failed } else { State::Running },
+            paused_or_stopped: false,
+            cause: None,
+            worker: None,
+        });
+        Listing { sightings: seen.collect(), ..Listing::default() }
     }
 
     fn dry_run(mut self) -> RunReport {
@@ -255,6 +293,7 @@ fn nothing_failed() {
     "connectors":{"total":2,"running":1,"failed":0,"paused":1,"stopped":0,"unassigned":0,"restarting":0,"other":0},
     "tasks":{"total":4,"running":3,"failed":0,"paused":1,"stopped":0,"unassigned":0,"restarting":0,"other":0},
     "instances":[],
+    "groups":[],
     "summary":{"failed":0,"unknown":0,"gave_up":0,"due":0,"restarted":0,"deferred":0,"gone":0,"waiting":0,"no_tasks":0,"in_transition":0,"absent":0,"excluded":0,"parked":0,"recovered":0,"held":0},
     "warnings":[],
     "error":null}
@@ -308,6 +347,7 @@ fn one_row() {
     "connectors":{"total":1,"running":1,"failed":0,"paused":0,"stopped":0,"unassigned":0,"restarting":0,"other":0},
     "tasks":{"total":2,"running":1,"failed":1,"paused":0,"stopped":0,"unassigned":0,"restarting":0,"other":0},
     "instances":[{"connector":"orders-sink","task":1,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":null,"error":null}],
+    "groups":[],
     "summary":{"failed":0,"unknown":0,"gave_up":0,"due":0,"restarted":1,"deferred":0,"gone":0,"waiting":0,"no_tasks":0,"in_transition":0,"absent":0,"excluded":0,"parked":0,"recovered":0,"held":0},
     "warnings":[],
     "error":null}
@@ -433,6 +473,7 @@ fn every_action_in_json_and_in_the_quiet_line() {
     {"connector":"unknown","task":0,"state":"FAILED","action":"unknown","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":null,"error":"no answer within 95s"},
     {"connector":"waits","task":0,"state":"FAILED","action":"waiting","attempts":2,"max_restart":7,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":3,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":null,"error":null},
     {"connector":"日本-sink","task":0,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","next":{"runs":2,"at":null},"forgiven":null,"cause":"java.io.IOException: 接続が拒否されました","first_cause":null,"group":"44e4bde1","advice":"unknown","worker_id":"10.0.0.7:8083","reason":null,"error":null}],
+    "groups":[],
     "summary":{"failed":2,"unknown":1,"gave_up":1,"due":0,"restarted":4,"deferred":1,"gone":1,"waiting":1,"no_tasks":1,"in_transition":1,"absent":1,"excluded":1,"parked":1,"recovered":1,"held":0},
     "warnings":["RUNNING without a single task: no-tasks"],
     "error":null}
@@ -560,7 +601,7 @@ fn many_rows_are_cut_after_two_screens() {
     let four_hundred = table(&many(400), 80);
     assert_eq!(four_hundred.lines().filter(|line| line.contains("FAILED")).count(), 40);
     let (head, tail) = (four_hundred.lines().take(8), four_hundred.lines().skip(43));
-    assert_snapshot!(head.chain(["..."]).chain(tail).collect::<Vec<_>>().join("\n"), @r"
+    assert_snapshot!(head.chain(["..."]).chain(tail).collect::<Vec<_>>().join("\n"), @r#"
     prod  http://connect.example:8083  run 161
     400 connectors: 400 running
     400 tasks: 400 failed
@@ -572,10 +613,10 @@ fn many_rows_are_cut_after_two_screens() {
     ...
     sink-038   0     FAILED  restarted  1/7       in 2 runs  ConnectExce…ample:5432)
     sink-039   0     FAILED  restarted  1/7       in 2 runs  ConnectExce…ample:5432)
-    and 360 more (--output json shows all)
+    and 360 more (--full shows every instance)
 
     399 restarted, 1 waiting
-    ");
+    "#);
     assert_snapshot!(news(&many(400), "prod"), @"prod: restarted sink-000/0 (java.net.ConnectException: Connection refused (db1.example:5432)), sink-001/0 (java.net.ConnectException: Connection refused (db1.example:5432)), sink-002/0 (java.net.ConnectException: Connection refused (db1.example:5432)), sink-003/0 (java.net.ConnectException: Connection refused (db1.example:5432)), sink-004/0 (java.net.ConnectException: Connection refused (db1.example:5432)) and 394 more");
 }
 
@@ -615,6 +656,7 @@ fn what_could_not_be_read() {
     "tasks":null,
     "instances":[{"connector":"orders","task":0,"state":null,"action":"waiting","attempts":2,"max_restart":7,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","next":{"runs":4,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":null,"reason":null,"error":null},
     {"connector":"pay","task":0,"state":null,"action":"gave_up","attempts":7,"max_restart":7,"first_failed_at":"2026-11-22T08:55:00Z","last_attempt_at":"2026-11-22T09:15:00Z","next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":null,"reason":null,"error":null}],
+    "groups":[],
     "summary":{"failed":0,"unknown":0,"gave_up":1,"due":0,"restarted":0,"deferred":0,"gone":0,"waiting":1,"no_tasks":0,"in_transition":0,"absent":0,"excluded":0,"parked":0,"recovered":0,"held":0},
     "warnings":["a warning with \u001b[31mcolour"],
     "error":{"kind":"unreachable","message":"no answer from Kafka Connect at http://connect.example:8083","hint":"check KAFKA_CONNECT_URL"}}
@@ -637,6 +679,7 @@ fn the_documents_of_a_failure_and_of_reset() {
     "connectors":null,
     "tasks":null,
     "instances":[],
+    "groups":[],
     "summary":null,
     "warnings":[],
     "error":{"kind":"locked","message":"another run holds the state","hint":"it ends by itself"}}
@@ -683,4 +726,278 @@ fn the_first_cause_of_an_episode_is_shown_where_the_last_is_another() {
     let report = world.run();
     assert!(table(&report, None).contains(&format!("{LAST} | first: {REFUSED}")), "{}", table(&report, None));
     assert!(document(&report).contains(&format!(r#""first_cause":"{REFUSED}""#)));
+}
+
+const POOL: &str = "java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)";
+
+/// So many connectors of this kind that fail for one cause, with two tasks each, and a lone one.
+fn outages(kinds: &[(&str, u32, &str)]) -> World {
+    let mut world = World::new();
+    world.policy.together.group_from = Some(3);
+    for (kind, count, cause) in kinds {
+        for number in 0..*count {
+            world = world.with(&format!("{kind}-{number:03}"), "RUNNING", &["FAILED", "FAILED"], cause);
+        }
+    }
+    world.with("orders", "RUNNING", &["FAILED"], REFUSED)
+}
+
+const TWO_OUTAGES: [(&str, u32, &str); 2] = [("ill-lake", 100, LONG), ("ill-sink", 200, POOL)];
+
+#[test]
+fn each_group_is_one_row() {
+    let report = outages(&TWO_OUTAGES).run();
+    assert_snapshot!(table(&report, None), @r#"
+    prod  http://connect.example:8083  run 161
+    301 connectors: 301 running
+    601 tasks: 601 failed
+
+    CONNECTOR       TASK  STATE   ACTION       ATTEMPTS  NEXT       ROOT CAUSE
+    orders          0     FAILED  restarted    1/7       in 2 runs  java.net.ConnectException: Connection refused (db1.example:5432)
+    100 connectors  200   FAILED  2 restarted  0-1/7     in 2 runs  ill-lake-000 went first: failed again
+      since 10:00:00Z, no restart fixes this: org.postgresql.util.PSQLException: FATAL: password authentication failed for user "connect" at db2.example:5432, which is a long sentence
+    200 connectors  400   FAILED  2 restarted  0-1/7     in 2 runs  ill-sink-000 went first: failed again
+      since 10:00:00Z: java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)
+
+    5 restarted, 596 waiting
+    "#);
+    assert_snapshot!(table(&report, 120), @r#"
+    prod  http://connect.example:8083  run 161
+    301 connectors: 301 running
+    601 tasks: 601 failed
+
+    CONNECTOR       TASK  STATE   ACTION       ATTEMPTS  NEXT       ROOT CAUSE
+    orders          0     FAILED  restarted    1/7       in 2 runs  ConnectException: Connection refused (db1.example:5432)
+    100 connectors  200   FAILED  2 restarted  0-1/7     in 2 runs  ill-lake-000 went first: failed again
+      since 10:00:00Z, no restart fixes this: PSQLException: FATAL: password authent….example:5432, which is a long sentence
+    200 connectors  400   FAILED  2 restarted  0-1/7     in 2 runs  ill-sink-000 went first: failed again
+      since 10:00:00Z: SQLTransientConnectionException: HikariPool-1 - Co…ble, request timed out after 30000ms (db1.example)
+
+    5 restarted, 596 waiting
+    "#);
+    let table = table(&report, 80);
+    assert!(table.lines().count() <= 24, "both are on the first screen: {table}");
+    assert_snapshot!(table, @r#"
+    prod  http://connect.example:8083  run 161
+    301 connectors: 301 running
+    601 tasks: 601 failed
+
+    CONNECTOR       TASK  STATE   ACTION       ATTEMPTS  NEXT       ROOT CAUSE
+    orders          0     FAILED  restarted    1/7       in 2 runs  ConnectEx…mple:5432)
+    100 connectors  200   FAILED  2 restarted  0-1/7     in 2 runs
+      ill-lake-000 went first: failed again
+      since 10:00:00Z, no restart fixes this: PSQLException: FAT… is a long sentence
+    200 connectors  400   FAILED  2 restarted  0-1/7     in 2 runs
+      ill-sink-000 went first: failed again
+      since 10:00:00Z: SQLTransientConnectionExceptio…ut after 30000ms (db1.example)
+
+    5 restarted, 596 waiting
+    "#);
+    assert_snapshot!(news(&report, "prod"), @r#"prod: restarted orders/0 (java.net.ConnectException: Connection refused (db1.example:5432)); restarted 1 of 100 connectors that fail for one cause (org.postgresql.util.PSQLException: FATAL: password authentication failed for user "connect" at db2.example:5432, which …): ill-lake-000 went first: failed again; restarted 1 of 200 connectors that fail for one cause (java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (…): ill-sink-000 went first: failed again"#);
+    let document = document(&report);
+    let groups = document.lines().skip_while(|line| !line.starts_with(r#""groups":"#));
+    assert_snapshot!(groups.take(2).collect::<Vec<_>>().join("\n"), @r#"
+    "groups":[{"key":"19edf73b","cause":"org.postgresql.util.PSQLException: FATAL: password authentication failed for user \"connect\" at db2.example:5432, which is a long sentence","advice":"needs_person","connectors":100,"tasks":200,"since":"2026-11-22T10:00:00Z","canaries":["ill-lake-000"],"bad_waves":1,"next":{"runs":2,"at":null}},
+    {"key":"6c3c103f","cause":"java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)","advice":"passes","connectors":200,"tasks":400,"since":"2026-11-22T10:00:00Z","canaries":["ill-sink-000"],"bad_waves":1,"next":{"runs":2,"at":null}}],
+    "#);
+}
+
+#[test]
+fn all_of_a_group_on_demand() {
+    let mut world = outages(&TWO_OUTAGES);
+    world.full = true;
+    let table = table(&world.run(), 120);
+    assert_eq!(table.lines().filter(|line| line.contains("FAILED")).count(), 601);
+    let (head, tail) = (table.lines().take(8), table.lines().skip(604));
+    assert_snapshot!(head.chain(["..."]).chain(tail).collect::<Vec<_>>().join("\n"), @r#"
+    prod  http://connect.example:8083  run 161
+    301 connectors: 301 running
+    601 tasks: 601 failed
+
+    CONNECTOR     TASK  STATE   ACTION     ATTEMPTS  NEXT       ROOT CAUSE
+    ill-lake-000  0     FAILED  restarted  1/7       in 2 runs  PSQLException: FATAL: passwor…5432, which is a long sentence
+    ill-lake-000  1     FAILED  restarted  1/7       in 2 runs  PSQLException: FATAL: passwor…5432, which is a long sentence
+    ill-sink-000  0     FAILED  restarted  1/7       in 2 runs  SQLTransientConnectionExcepti…ut after 30000ms (db1.example)
+    ...
+    ill-sink-199  0     FAILED  waiting    0/7       in 2 runs  ill-sink-000 went first for a…ut after 30000ms (db1.example)
+    ill-sink-199  1     FAILED  waiting    0/7       in 2 runs  ill-sink-000 went first for a…ut after 30000ms (db1.example)
+
+    5 restarted, 596 waiting
+    "#);
+}
+
+/// The rows of the groups, and the quiet line.
+fn told(report: &RunReport) -> String {
+    let table = table(report, None);
+    let rows = table.lines().skip_while(|line| !line.starts_with("CONNECTOR")).skip(1);
+    format!("{}\n{}", rows.collect::<Vec<_>>().join("\n"), news(report, "prod"))
+}
+
+#[test]
+fn what_became_of_a_group() {
+    let one = |count| outages(&[("sink", count, POOL)]);
+    assert_snapshot!(told(&one(50).run()), @r#"
+    orders         0     FAILED  restarted  1/7       in 2 runs  java.net.ConnectException: Connection refused (db1.example:5432)
+    50 connectors  100   FAILED  restarted  1/7       in 2 runs  sink-000 went first and runs, then 49 more
+      since 10:00:00Z: java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)
+
+    101 restarted
+    prod: restarted orders/0 (java.net.ConnectException: Connection refused (db1.example:5432)); restarted 50 of 50 connectors that fail for one cause (java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (…): sink-000 went first and runs, then 49 more
+    "#);
+    let mut no_time = one(50);
+    no_time.waves = Some(2);
+    assert_snapshot!(told(&no_time.run()), @r#"
+    orders         0     FAILED  restarted    1/7       in 2 runs  java.net.ConnectException: Connection refused (db1.example:5432)
+    50 connectors  100   FAILED  8 restarted  0-1/7     next run   sink-000 went first and runs, then 3 more; more in the next run
+      since 10:00:00Z: java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)
+
+    9 restarted, 92 waiting
+    prod: restarted orders/0 (java.net.ConnectException: Connection refused (db1.example:5432)); restarted 4 of 50 connectors that fail for one cause (java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (…): sink-000 went first and runs, then 3 more; more in the next run
+    "#);
+    assert_snapshot!(told(&one(50).dry_run()), @r#"
+    orders         0     FAILED  due     0/7       now   java.net.ConnectException: Connection refused (db1.example:5432)
+    50 connectors  100   FAILED  2 due   0/7       now   sink-000 goes first
+      since 10:00:00Z: java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)
+
+    3 would be restarted, 98 waiting
+    "#);
+    assert_snapshot!(told(&one(50).status()), @r#"
+    orders         0     FAILED  due     0/7       next run  java.net.ConnectException: Connection refused (db1.example:5432)
+    50 connectors  100   FAILED  2 due   0/7       next run  sink-000 goes first
+      since 10:00:00Z: java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)
+
+    3 due, 98 waiting
+    "#);
+}
+
+#[test]
+fn a_group_in_which_restarts_go_wrong() {
+    let world = outages(&[("ill", 50, POOL)]);
+    let failed =
+        |number| Outcome::FailedAgain(why(&format!("HTTP 500: Failed to start task ill-000-{number}")));
+    assert_snapshot!(told(&world.answers(task("ill-000", 0), failed(0)).answers(task("ill-000", 1), failed(1)).run()), @r#"
+    ill-000        0     FAILED  restart failed  1/7       in 2 runs  HTTP 500: Failed to start task ill-000-0 | java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)
+    ill-000        1     FAILED  restart failed  1/7       in 2 runs  HTTP 500: Failed to start task ill-000-1 | java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)
+    orders         0     FAILED  restarted       1/7       in 2 runs  java.net.ConnectException: Connection refused (db1.example:5432)
+    50 connectors  100   FAILED  98 waiting      0-1/7     in 2 runs  ill-000 went first: failed again
+      since 10:00:00Z: java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)
+
+    2 restart failed, 1 restarted, 98 waiting
+    prod: restarted orders/0 (java.net.ConnectException: Connection refused (db1.example:5432)); restarted, but failed again at once: 1 of 50 connectors that fail for one cause (java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (…): ill-000 went first: failed again
+    "#);
+    let refused = || Outcome::NotNow(why("HTTP 409: a rebalance is under way"));
+    let world = outages(&[("sink", 50, POOL)]);
+    assert_snapshot!(told(&world.answers(task("sink-000", 0), refused()).answers(task("sink-000", 1), refused()).run()), @r#"
+    orders         0     FAILED  restarted   1/7       in 2 runs  java.net.ConnectException: Connection refused (db1.example:5432)
+    50 connectors  100   FAILED  2 deferred  0/7       next run   sink-000 was to go first: not taken
+      since 10:00:00Z: java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)
+
+    1 restarted, 2 deferred, 98 waiting
+    prod: restarted orders/0 (java.net.ConnectException: Connection refused (db1.example:5432))
+    "#);
+    // However many were refused, one screen has all that failed.
+    let mut world = outages(&[("sink", 50, POOL)]);
+    for number in 0..50 {
+        for of_two in 0..2 {
+            world = world.answers(
+                task(&format!("sink-{number:03}"), of_two),
+                Outcome::Unknown(why("no answer within 95s")),
+            );
+        }
+    }
+    assert_snapshot!(told(&world.run()), @r#"
+    sink-000       0     FAILED  fate unknown     1/7       in 2 runs  no answer within 95s | java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)
+    sink-000       1     FAILED  fate unknown     1/7       in 2 runs  no answer within 95s | java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)
+    sink-001       0     FAILED  fate unknown     1/7       in 2 runs  no answer within 95s | java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)
+    orders         0     FAILED  restarted        1/7       in 2 runs  java.net.ConnectException: Connection refused (db1.example:5432)
+    50 connectors  100   FAILED  97 fate unknown  1/7       in 2 runs  sink-000 went first and runs, then 49 more
+      since 10:00:00Z: java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (db1.example)
+
+    100 fate unknown, 1 restarted
+    prod: restarted orders/0 (java.net.ConnectException: Connection refused (db1.example:5432)); does not know the fate of 50 of 50 connectors that fail for one cause (java.sql.SQLTransientConnectionException: HikariPool-1 - Connection is not available, request timed out after 30000ms (…): sink-000 went first and runs, then 49 more
+    "#);
+}
+
+#[test]
+fn a_group_without_a_restart_left() {
+    let given_up = |keep_trying| {
+        let mut world = World::new();
+        world.policy.together.group_from = Some(3);
+        world.policy.together.keep_trying = keep_trying;
+        for number in 0..4_u32 {
+            let id = task(&format!("sink-{number}"), 0);
+            let attempts = if number == 0 && keep_trying.is_none() { 6 } else { 7 };
+            world = world.remembers(&id, attempts, u64::from(number) + 3);
+        }
+        for number in 0..4 {
+            world = world.with(&format!("sink-{number}"), "RUNNING", &["FAILED"], REFUSED);
+        }
+        world
+    };
+    assert_snapshot!(told(&given_up(None).run()), @r#"
+    4 connectors  4     FAILED  3 gave up  6-7/7     in 61 runs
+      since 09:10:00Z: java.net.ConnectException: Connection refused (db1.example:5432)
+
+    3 gave up (fix the cause, then: guardian reset NAME), 1 waiting
+    prod: gave up (fix the cause, then: guardian reset NAME) on 3 of 4 connectors that fail for one cause (java.net.ConnectException: Connection refused (db1.example:5432))
+    "#);
+    assert_snapshot!(told(&given_up(Some(Wait::Runs(36))).run()), @r#"
+    4 connectors  4     FAILED  gave up  7/7       in 33 runs
+      since 09:10:00Z: java.net.ConnectException: Connection refused (db1.example:5432)
+
+    4 gave up (fix the cause, then: guardian reset NAME)
+    prod: gave up (fix the cause, then: guardian reset NAME) on 4 of 4 connectors that fail for one cause (java.net.ConnectException: Connection refused (db1.example:5432))
+    "#);
+    let mut none_left = given_up(None);
+    none_left.policy.max_restart = Some(5);
+    assert_snapshot!(told(&none_left.run()), @r#"
+    4 connectors  4     FAILED  gave up  6-7/5     needs you
+      since 09:10:00Z: java.net.ConnectException: Connection refused (db1.example:5432)
+
+    4 gave up (fix the cause, then: guardian reset NAME)
+    prod: gave up (fix the cause, then: guardian reset NAME) on 4 of 4 connectors that fail for one cause (java.net.ConnectException: Connection refused (db1.example:5432))
+    "#);
+}
+
+#[test]
+fn what_recovers_together_is_one_row() {
+    let mut world = World::new();
+    world.policy.together.group_from = Some(3);
+    for number in 0..40 {
+        let name = format!("sink-{number:02}");
+        world = world.remembers(&task(&name, 0), 1 + number / 30, 2).with(&name, "RUNNING", &["RUNNING"], "");
+    }
+    let report = world.remembers(&task("orders", 0), 2, 2).with("orders", "RUNNING", &["RUNNING"], "").run();
+    assert_snapshot!(table(&report, 80), @r#"
+    prod  http://connect.example:8083  run 161
+    41 connectors: 41 running
+    41 tasks: 41 running
+
+    CONNECTOR      TASK  STATE    ACTION     ATTEMPTS  NEXT  ROOT CAUSE
+    41 connectors  41    RUNNING  recovered  1-2/7     -
+      since 09:30:00Z: ConnectException: Connection refused (db1.example:5432)
+
+    41 recovered
+    "#);
+}
+
+#[test]
+fn what_is_remembered_of_many_is_one_row_while_connect_is_away() {
+    let mut world = World::new();
+    world.policy.together.group_from = Some(3);
+    for number in 0..40 {
+        world = world.remembers(&task(&format!("sink-{number:02}"), 0), 1, 1);
+    }
+    let rules = Rules { policy: &world.policy, filter: &world.filter, no_tasks_ok: &Patterns::default() };
+    let plan = Plan::unread(&world.ledger, rules, world.now);
+    assert_snapshot!(table(&world.report("status", plan, View::After(160)), 80), @r#"
+    prod  http://connect.example:8083  after run 160
+    state /var/lib/guardian/prod.json
+
+    CONNECTOR      TASK  STATE  ACTION   ATTEMPTS  NEXT       ROOT CAUSE
+    40 connectors  40    -      waiting  1/7       in 2 runs
+      since 09:35:00Z: ConnectException: Connection refused (db1.example:5432)
+
+    Connect's status could not be read; 40 remembered
+    "#);
 }

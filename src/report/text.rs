@@ -2,6 +2,8 @@
 //! next; what needs the reader first. Colours are styles in the text, which the
 //! printer drops where there is no terminal.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -10,16 +12,21 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::{About, RunReport};
 use crate::decide::action::Action;
+use crate::decide::advice::Advice;
 use crate::decide::cause::{Cause, without_package};
-use crate::decide::model::Counts;
-use crate::decide::plan::Plan;
+use crate::decide::model::{Counts, InstanceId};
+use crate::decide::plan::{Line, Plan};
 use crate::decide::policy::Next;
-use crate::decide::row::{Row, View};
+use crate::decide::row::{GroupRow, Row, View};
 use crate::decide::text::{sanitize, show_name};
 use crate::decide::time::Timestamp;
 
-/// Two screenfuls; the JSON has all.
+/// Two screenfuls; `--full` and the JSON have all.
 const MOST_ROWS: usize = 40;
+/// Of two lines each: a screenful.
+const MOST_GROUPS: usize = 10;
+/// So many members of a group have rows of their own, because what went wrong with their restarts is no matter of the group.
+const MOST_MEMBERS: usize = 3;
 /// A cause is not squeezed below this, however narrow the terminal.
 const NARROWEST_CAUSE: usize = 20;
 /// Between the reasons in one cell.
@@ -47,10 +54,9 @@ pub fn render(report: &RunReport, width: Option<usize>) -> String {
         return text;
     }
     header(&mut text, report, about, plan);
-    let (rows, count) = report.rows_for_a_reader(MOST_ROWS);
-    if !rows.is_empty() {
+    if !plan.lines.is_empty() {
         text.push('\n');
-        table(&mut text, &rows, count, about.started_at, width);
+        table(&mut text, report, about, plan, width);
     }
     for warning in report.warnings() {
         let _ = writeln!(text, "{YELLOW}warning:{YELLOW:#} {}", sanitize(warning));
@@ -124,12 +130,29 @@ fn number(count: u64, what: &str) -> String {
 
 const HEADINGS: [&str; 7] = ["CONNECTOR", "TASK", "STATE", "ACTION", "ATTEMPTS", "NEXT", "ROOT CAUSE"];
 
-fn table(text: &mut String, rows: &[Row<'_>], count: usize, now: Timestamp, width: Option<usize>) {
-    let shown: Vec<(Style, [String; 7])> =
-        rows.iter().map(|row| (style(row.line.action), cells(row, now))).collect();
+fn table(text: &mut String, report: &RunReport, about: &About, plan: &Plan, width: Option<usize>) {
+    let (groups, now) = (report.groups(), about.started_at);
+    let mut lines = plan.for_a_reader(&report.ledger);
+    let (mut many, mut most) = (Vec::new(), usize::MAX);
+    if !about.full {
+        most = MOST_ROWS;
+        let mut shown: Vec<&GroupRow<'_>> = groups.iter().collect();
+        shown.sort_by_key(|group| (needs_no_person(group), Reverse(group.group.connectors)));
+        lines = standing_alone(lines, &shown);
+        many.extend(shown.iter().map(|group| of_group(report, group, &lines, now)));
+        let alike = take_alike(&mut lines, about.policy.group_from());
+        many.extend(alike.iter().map(|alike| of_alike(report, alike, now)));
+    }
+    let of_lines = lines.iter().take(most).filter_map(|line| report.row(line, &groups));
+    let mut rows: Vec<Shown> = of_lines.map(|row| of_instance(&row, now)).collect();
+    let more = [
+        (lines.len().saturating_sub(rows.len()), ""),
+        (many.len().saturating_sub(MOST_GROUPS), " that stand for many"),
+    ];
+    rows.extend(many.into_iter().take(MOST_GROUPS));
     let mut widths = HEADINGS.map(UnicodeWidthStr::width);
-    for (_, cells) in &shown {
-        for (width, cell) in widths.iter_mut().zip(cells) {
+    for shown in &rows {
+        for (width, cell) in widths.iter_mut().zip(&shown.cells) {
             *width = (*width).max(cell.as_str().width());
         }
     }
@@ -140,13 +163,81 @@ fn table(text: &mut String, rows: &[Row<'_>], count: usize, now: Timestamp, widt
         *last = width.saturating_sub(taken).max(NARROWEST_CAUSE);
     }
     row(text, BOLD, &HEADINGS.map(str::to_owned), &widths, width.is_some());
-    for (style, cells) in &shown {
-        row(text, *style, cells, &widths, width.is_some());
+    for shown in &mut rows {
+        // Of two lines one is wide enough for it.
+        if let ([.., last], [.., left], Some(beneath)) = (&mut shown.cells, &widths, &mut shown.beneath)
+            && last.as_str().width() > *left
+        {
+            beneath.insert(0, (GAP.to_owned(), std::mem::take(last)));
+        }
+        row(text, style(shown.action), &shown.cells, &widths, width.is_some());
+        for (before, told) in shown.beneath.iter().flatten() {
+            let left = width.map(|width| width.saturating_sub(before.as_str().width()).max(NARROWEST_CAUSE));
+            let told = left.map_or_else(|| told.clone(), |left| fit(told, left));
+            let _ = writeln!(text, "{before}{told}");
+        }
     }
-    let more = count.saturating_sub(rows.len());
-    if more > 0 {
-        let _ = writeln!(text, "{DIM}and {more} more (--output json shows all){DIM:#}");
+    for (more, what) in more.into_iter().filter(|(more, _)| *more > 0) {
+        let _ = writeln!(text, "{DIM}and {more} more{what} (--full shows every instance){DIM:#}");
     }
+}
+
+/// What comes first among the groups.
+fn needs_no_person(group: &GroupRow<'_>) -> bool {
+    group.next.is_some() && group.group.cause.advice != Advice::NeedsPerson
+}
+
+/// The lines that have rows of their own: what belongs to no group, and a few members of each group of which the group's row
+/// cannot tell why their restarts went wrong.
+fn standing_alone<'a>(mut lines: Vec<&'a Line>, groups: &[&GroupRow<'_>]) -> Vec<&'a Line> {
+    let mut members = BTreeMap::new();
+    lines.retain(|line| {
+        let Some(group) = groups.iter().find(|group| group.has(line)) else { return true };
+        let went_wrong = matches!(line.action, Action::Failed | Action::Unknown) || line.incomplete;
+        let before = members.entry(group.group.cause.key).or_insert(0_usize);
+        let shown = went_wrong && *before < MOST_MEMBERS;
+        *before = before.saturating_add(usize::from(shown));
+        shown
+    });
+    lines
+}
+
+/// Takes out what came to the same for one cause in enough connectors, and asks for nothing to be read one by one.
+fn take_alike<'a>(lines: &mut Vec<&'a Line>, least: Option<usize>) -> Vec<Vec<&'a Line>> {
+    let Some(least) = least else { return Vec::new() };
+    let alike = |line: &Line| {
+        let key = line.cause.as_ref().map(|cause| cause.key);
+        let needs_no_trace = line.action == Action::InTransition;
+        let asks_for_nothing = matches!(
+            line.action,
+            Action::GaveUp
+                | Action::Waiting
+                | Action::Absent
+                | Action::Excluded
+                | Action::Parked
+                | Action::Recovered
+        );
+        (needs_no_trace || (asks_for_nothing && key.is_some())).then_some((line.action, key))
+    };
+    let mut by_kind: BTreeMap<_, Vec<&Line>> = BTreeMap::new();
+    for line in lines.iter() {
+        if let Some(kind) = alike(line) {
+            by_kind.entry(kind).or_default().push(line);
+        }
+    }
+    let connectors =
+        |lines: &[&Line]| lines.iter().map(|line| &line.id.connector).collect::<BTreeSet<_>>().len();
+    by_kind.retain(|_, lines| connectors(lines) >= least);
+    lines.retain(|line| alike(line).is_none_or(|kind| !by_kind.contains_key(&kind)));
+    by_kind.into_values().collect()
+}
+
+/// One row of the table.
+struct Shown {
+    action: Action,
+    cells: [String; 7],
+    /// Of a row that stands for many: further lines; of each what stands before it, and what may be cut.
+    beneath: Option<Vec<(String, String)>>,
 }
 
 fn row(text: &mut String, style: Style, cells: &[String; 7], widths: &[usize; 7], cut: bool) {
@@ -193,28 +284,101 @@ fn within(chars: impl Iterator<Item = char>, width: usize) -> impl Iterator<Item
     })
 }
 
-fn cells(row: &Row<'_>, now: Timestamp) -> [String; 7] {
+fn of_instance(row: &Row<'_>, now: Timestamp) -> Shown {
     let line = row.line;
     let attempts = match (line.action, row.limit) {
         (Action::InTransition | Action::NoTasks | Action::Parked, _) if row.attempts == 0 => String::new(),
-        (_, Some(limit)) => format!("{}/{limit}", row.attempts),
-        (_, None) => row.attempts.to_string(),
+        (_, limit) => of_limit(row.attempts.to_string(), limit),
     };
     let text = |cause: &Option<Arc<Cause>>| cause.as_ref().map(|cause| sanitize(&cause.text).into_owned());
     let first = text(&row.first_cause).map(|first| format!("first: {first}"));
     let shown = |text: &Option<Arc<str>>| text.as_deref().map(|text| sanitize(text).into_owned());
     let why: Vec<String> =
         [shown(&line.error), shown(&line.reason), text(&line.cause), first].into_iter().flatten().collect();
-    let why = why.join(BESIDE);
-    [
+    let cells = [
         show_name(&line.id.connector).into_owned(),
         line.id.task.map_or_else(String::new, |task| task.to_string()),
         line.state.as_ref().map_or("-", |state| state.as_str()).to_owned(),
         words(line.action).to_owned(),
         attempts,
         next(row, now),
-        why,
-    ]
+        why.join(BESIDE),
+    ];
+    Shown { action: line.action, cells, beneath: None }
+}
+
+/// A group is one row; of the members that have rows of their own it counts only that they are there.
+fn of_group(report: &RunReport, group: &GroupRow<'_>, alone: &[&Line], now: Timestamp) -> Shown {
+    let mut counts: BTreeMap<Action, usize> = BTreeMap::new();
+    let alone: Vec<&InstanceId> = alone.iter().filter(|line| group.has(line)).map(|line| &line.id).collect();
+    for line in group.lines.iter().filter(|line| !alone.contains(&&line.id)) {
+        let count = counts.entry(line.action).or_default();
+        *count = count.saturating_add(1);
+    }
+    let (action, count) = counts.into_iter().next().unwrap_or((Action::Waiting, 0));
+    let done = match words(action) {
+        word if count == group.lines.len() => word.to_owned(),
+        word => format!("{count} {word}"),
+    };
+    let next = match (group.next, action) {
+        (Some(next), _) => when(next, now),
+        (None, action) => nothing_comes(action).to_owned(),
+    };
+    let rows: Vec<Row<'_>> = group.lines.iter().filter_map(|line| report.row(line, &[])).collect();
+    of_many(&rows, action, [done, next, group.fate()], now)
+}
+
+/// So is what came to the same.
+fn of_alike(report: &RunReport, lines: &[&Line], now: Timestamp) -> Shown {
+    let rows: Vec<Row<'_>> = lines.iter().filter_map(|line| report.row(line, &[])).collect();
+    let action = rows.first().map_or(Action::Waiting, |row| row.line.action);
+    let mut all_next: Vec<String> = rows.iter().map(|row| next(row, now)).collect();
+    all_next.dedup();
+    let next = match &*all_next {
+        [one] => one.clone(),
+        _ => "-".to_owned(),
+    };
+    of_many(&rows, action, [words(action).to_owned(), next, String::new()], now)
+}
+
+fn of_many(rows: &[Row<'_>], action: Action, [done, next, fate]: [String; 3], now: Timestamp) -> Shown {
+    let connectors: BTreeSet<&str> = rows.iter().map(|row| &*row.line.id.connector).collect();
+    let tasks = rows.iter().filter(|row| row.line.id.task.is_some()).count();
+    let mut states: Vec<&str> =
+        rows.iter().map(|row| row.line.state.as_ref().map_or("-", |state| state.as_str())).collect();
+    states.dedup();
+    let attempts = || rows.iter().map(|row| row.attempts);
+    let attempts = match (attempts().min().unwrap_or_default(), attempts().max().unwrap_or_default()) {
+        (fewest, most) if fewest == most => most.to_string(),
+        (fewest, most) => format!("{fewest}-{most}"),
+    };
+    let since = rows.iter().filter_map(|row| row.first_failed_at).min();
+    let since = since.map(|since| format!("since {}", clock(since, now)));
+    let cause = rows.iter().find_map(|row| row.line.cause.as_ref());
+    let no_help = cause.is_some_and(|cause| cause.advice == Advice::NeedsPerson && action.is_failed_now());
+    let before = since.into_iter().chain(no_help.then(|| "no restart fixes this".to_owned()));
+    let before = match before.collect::<Vec<_>>().join(", ") {
+        before if before.is_empty() => GAP.to_owned(),
+        before => format!("{GAP}{before}: "),
+    };
+    let cells = [
+        format!("{} connectors", connectors.len()),
+        if tasks > 0 { tasks.to_string() } else { String::new() },
+        if let [one] = &*states { (*one).to_owned() } else { "FAILED".to_owned() },
+        done,
+        of_limit(attempts, rows.iter().filter_map(|row| row.limit).max()),
+        next,
+        fate,
+    ];
+    let cause = cause.map(|cause| (before, sanitize(&cause.text).into_owned()));
+    Shown { action, cells, beneath: Some(cause.into_iter().collect()) }
+}
+
+fn of_limit(attempts: String, limit: Option<u32>) -> String {
+    match limit {
+        Some(limit) => format!("{attempts}/{limit}"),
+        None => attempts,
+    }
 }
 
 fn words(action: Action) -> &'static str {
@@ -238,28 +402,37 @@ fn style(action: Action) -> Style {
 }
 
 fn next(row: &Row<'_>, now: Timestamp) -> String {
-    let when = |next: Next| match next {
+    match (row.line.action, row.next, row.forgiven) {
+        (_, Some(next), _) => when(next, now),
+        (Action::Recovered, None, Some(forgiven)) => format!("forgiven: {}", when(forgiven, now)),
+        (action, None, _) => nothing_comes(action).to_owned(),
+    }
+}
+
+fn nothing_comes(action: Action) -> &'static str {
+    match action {
+        Action::GaveUp | Action::Failed | Action::Unknown => "needs you",
+        Action::Restarted => "last restart",
+        _ => "-",
+    }
+}
+
+fn when(next: Next, now: Timestamp) -> String {
+    match next {
         Next::Runs(0) => "now".to_owned(),
         Next::Runs(1) => "next run".to_owned(),
         Next::Runs(runs) => format!("in {runs} runs"),
-        Next::At(moment) => clock(moment, now),
-    };
-    match (row.line.action, row.next, row.forgiven) {
-        (_, Some(next), _) => when(next),
-        (Action::Recovered, None, Some(forgiven)) => format!("forgiven: {}", when(forgiven)),
-        (Action::GaveUp | Action::Failed | Action::Unknown, None, _) => "needs you".to_owned(),
-        (Action::Restarted, None, _) => "last restart".to_owned(),
-        _ => "-".to_owned(),
+        Next::At(moment) => format!("at {}", clock(moment, now)),
     }
 }
 
 /// The time of day, within a day; else the whole date.
 fn clock(moment: Timestamp, now: Timestamp) -> String {
     let whole = moment.to_string();
-    let soon = moment.since(now).as_secs() < 24 * 60 * 60;
+    let near = moment.since(now).max(now.since(moment)).as_secs() < 24 * 60 * 60;
     match whole.split_once('T') {
-        Some((_, time)) if soon => format!("at {time}"),
-        _ => format!("at {whole}"),
+        Some((_, time)) if near => time.to_owned(),
+        _ => whole,
     }
 }
 

@@ -40,6 +40,7 @@ mod names;
 mod readme;
 mod recovery;
 mod run;
+mod schema;
 mod secrets;
 mod settings;
 mod simulation;

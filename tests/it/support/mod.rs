@@ -7,6 +7,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
+use crate::schema::hold;
+
 /// The program, its settings and its state.
 pub(crate) struct Guardian {
     folder: tempfile::TempDir,
@@ -125,11 +127,16 @@ impl Ended {
         use std::os::unix::process::ExitStatusExt;
         let output = child.wait_with_output().expect("the program ends");
         let status = output.status;
-        Self {
+        let ended = Self {
             code: status.code().unwrap_or_else(|| -status.signal().unwrap_or(0)),
             stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
             stderr: String::from_utf8(output.stderr).expect("stderr is UTF-8"),
+        };
+        // Whatever it prints for scripts is what its schema says.
+        for document in ended.stdout.lines().filter(|line| line.starts_with("{\"schema\":")) {
+            hold(&serde_json::from_str(document).expect("JSON"));
         }
+        ended
     }
 
     /// Fails unless it exited with this code.
