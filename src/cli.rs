@@ -14,18 +14,20 @@ use crate::decide::text::sanitize;
 pub enum Command {
     Run,
     Status,
+    Retry,
     Reset,
     Schedule,
 }
 
 impl Command {
-    const ALL: [Self; 4] = [Self::Run, Self::Status, Self::Reset, Self::Schedule];
+    const ALL: [Self; 5] = [Self::Run, Self::Status, Self::Retry, Self::Reset, Self::Schedule];
 
     /// As it is typed, and as documents name it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Run => "run",
             Self::Status => "status",
+            Self::Retry => "retry",
             Self::Reset => "reset",
             Self::Schedule => "schedule",
         }
@@ -35,6 +37,9 @@ impl Command {
         match self {
             Self::Run => "Read the cluster once, restart what is due, remember, report",
             Self::Status => "Show what Connect says, what is remembered and what comes next; sends nothing",
+            Self::Retry => {
+                "Restart now what has failed, whatever waits and limits say, and watch what becomes of it"
+            }
             Self::Reset => "Forget failures, so that the next run starts afresh with them",
             Self::Schedule => "Show the timetable that the present settings give; reads and sends nothing",
         }
@@ -97,9 +102,11 @@ const OUTPUT_HEADING: &str = "State and output";
 
 const RUN: &[Command] = &[Command::Run];
 const RUN_AND_SCHEDULE: &[Command] = &[Command::Run, Command::Schedule];
+const RESTARTING: &[Command] = &[Command::Run, Command::Retry];
 const SEEING: &[Command] = &[Command::Run, Command::Status];
-const PLANNING: &[Command] = &[Command::Run, Command::Status, Command::Schedule];
-const CONFIGURED: &[Command] = &[Command::Run, Command::Status, Command::Reset];
+const CHOOSING: &[Command] = &[Command::Run, Command::Status, Command::Retry];
+const PLANNING: &[Command] = &[Command::Run, Command::Status, Command::Retry, Command::Schedule];
+const CONFIGURED: &[Command] = &[Command::Run, Command::Status, Command::Retry, Command::Reset];
 const ALL: &[Command] = &Command::ALL;
 
 /// Makes each setting a constant, so that a misspelt one does not compile, and all of them the table.
@@ -175,23 +182,27 @@ settings! {
         "The longest rest of such a group after a wave that failed again, in runs or steps";
     KEEP_TRYING: BACKOFF, PLANNING, Some("keep-trying"), &["GUARDIAN_KEEP_TRYING"], "off|RUNS|DURATION", Value("off"), Set,
         "When nobody of a cause has a restart left, one gets another this often: in runs or steps, or a duration when the step is one";
-    INCLUDE: WHICH, SEEING, Some("include"), &["GUARDIAN_INCLUDE"], "PATTERN", Told("all"), Append,
+    INCLUDE: WHICH, CHOOSING, Some("include"), &["GUARDIAN_INCLUDE"], "PATTERN", Told("all"), Append,
         "Connectors to restart, by name with * and ?; repeatable, commas in the environment";
-    EXCLUDE: WHICH, SEEING, Some("exclude"), &["GUARDIAN_EXCLUDE"], "PATTERN", Told("none"), Append,
+    EXCLUDE: WHICH, CHOOSING, Some("exclude"), &["GUARDIAN_EXCLUDE"], "PATTERN", Told("none"), Append,
         "Connectors never to restart; wins over --include";
     NO_TASKS_OK: WHICH, SEEING, Some("no-tasks-ok"), &["GUARDIAN_NO_TASKS_OK"], "PATTERN", Told("none"), Append,
         "Connectors that may be RUNNING without a task, as some of MirrorMaker's are";
     MAX_RESTARTS_PER_RUN: WHICH, RUN, Some("max-restarts-per-run"), &["GUARDIAN_MAX_RESTARTS_PER_RUN"], "N|unlimited", Value("unlimited"), Set,
         "Connectors and tasks to restart in one run; 0 sends nothing";
-    PARALLEL: WHICH, RUN, Some("parallel"), &["GUARDIAN_PARALLEL"], "N", Value("4"), Set,
+    MAX_RESTARTS_PER_DAY: WHICH, SEEING, Some("max-restarts-per-day"), &["GUARDIAN_MAX_RESTARTS_PER_DAY"], "N|unlimited", Value("unlimited"), Set,
+        "Restarts of one connector or task within 24 hours, 32 at most; what recovers and fails again is counted on";
+    PARALLEL: WHICH, RESTARTING, Some("parallel"), &["GUARDIAN_PARALLEL"], "N", Value("4"), Set,
         "Connectors restarted at the same time";
     ONCE: RUNS, RUN, Some("once"), &[], "", Told(""), SetTrue,
         "One run (as without --every); overrules --every and GUARDIAN_EVERY";
+    WAIT: RUNS, RUN, Some("wait"), &[], "", Told(""), SetTrue,
+        "Stay until all that was restarted has run for --watch or failed again";
     EVERY: RUNS, RUN_AND_SCHEDULE, Some("every"), &["GUARDIAN_EVERY"], "DURATION", Told(""), Set,
         "Run again and again at this interval, until SIGTERM";
     DRY_RUN: RUNS, RUN, Some("dry-run"), &["GUARDIAN_DRY_RUN"], "", Value("0"), SetTrue,
         "Show what a run would do; send nothing, write nothing";
-    DEADLINE: RUNS, RUN, Some("deadline"), &["GUARDIAN_DEADLINE"], "DURATION", Value("3m30s"), Set,
+    DEADLINE: RUNS, RESTARTING, Some("deadline"), &["GUARDIAN_DEADLINE"], "DURATION", Value("3m30s"), Set,
         "Time for one whole run";
     FAIL_ON: RUNS, SEEING, Some("fail-on"), &["GUARDIAN_FAIL_ON"], "never|gave-up|failed|unhealthy", Value("never"), Set,
         "Exit with 3 when an instance was given up; is failed at all; or is failed, in transition or without tasks for three runs";
@@ -203,7 +214,7 @@ settings! {
         "Where token, ca.crt and namespace for configmap:... are, when they are projected elsewhere";
     OUTPUT: OUTPUT_HEADING, ALL, Some("output"), &["GUARDIAN_OUTPUT"], "text|json", Value("text"), Set,
         "What to print on stdout";
-    FULL: OUTPUT_HEADING, SEEING, Some("full"), &["GUARDIAN_FULL"], "", Value("0"), SetTrue,
+    FULL: OUTPUT_HEADING, CHOOSING, Some("full"), &["GUARDIAN_FULL"], "", Value("0"), SetTrue,
         "Show every instance in the table, also the many that fail for one cause";
     QUIET: OUTPUT_HEADING, RUN, Some("quiet"), &["GUARDIAN_QUIET"], "", Value("0"), SetTrue,
         "Print nothing unless something changed or went wrong; then one line on stderr (not with --dry-run, nor JSON)";
@@ -225,10 +236,11 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
   0         the run did its work, also when it restarted something or has given something up
   1         the run could not do all its work: Connect unreachable or not understood, a restart
-            refused or of unknown fate, the state not readable or writable, or without what
-            reset was to forget
+            refused or of unknown fate, the state not readable or writable; or retry or reset
+            found nothing of a name
   2         wrong usage or settings
-  3         the work was done but a person is needed; only with --fail-on
+  3         the work was done but a person is needed; only with --fail-on, or when something
+            that retry was to bring back did not come back
   75        another run holds the state
   130, 143  interrupted by SIGINT or SIGTERM, after saving";
 
@@ -260,27 +272,33 @@ fn subcommand(command: Command) -> clap::Command {
     clap::Command::new(command.as_str())
         .about(command.about())
         .args(settings.filter_map(arg))
-        .args(if command == Command::Reset { forgets().to_vec() } else { Vec::new() })
+        .args(named(command))
         .after_help(format!("{environment}{EXIT_CODES}"))
 }
 
-/// What `reset` forgets.
-fn forgets() -> [Arg; 2] {
-    [
-        Arg::new(NAMES)
-            .value_name("NAME|NAME/TASK")
-            .num_args(0..)
-            .help("A connector with all its tasks, or one task"),
-        Arg::new(EVERYTHING)
-            .long("all")
-            .action(ArgAction::SetTrue)
-            .conflicts_with(NAMES)
-            .help("Forget everything"),
-    ]
+/// Of what `retry` and `reset` are.
+fn named(command: Command) -> Vec<Arg> {
+    let all = match command {
+        Command::Retry => "Everything that has failed",
+        Command::Reset => "Forget everything",
+        _ => return Vec::new(),
+    };
+    let switch = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
+    let names = Arg::new(NAMES).value_name("NAME|NAME/TASK").num_args(0..);
+    let mut args = vec![
+        names.help("A connector with all its tasks, or one task"),
+        switch(EVERYTHING).conflicts_with(NAMES).help(all),
+    ];
+    if command == Command::Retry {
+        let help = "Restart also what runs, one by one";
+        args.push(switch(EVEN_RUNNING).conflicts_with(EVERYTHING).help(help));
+    }
+    args
 }
 
 const NAMES: &str = "name";
 const EVERYTHING: &str = "all";
+const EVEN_RUNNING: &str = "even-running";
 
 fn arg(setting: &Setting) -> Option<Arg> {
     let flag = setting.flag?;
@@ -325,14 +343,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     use clap::error::ErrorKind;
     match command().try_get_matches_from(args) {
         Ok(matches) => typed(&matches).map_or_else(
-            || Parsed::Wrong("a command is needed: run, status, reset or schedule".to_owned()),
+            || Parsed::Wrong("a command is needed: run, status, retry, reset or schedule".to_owned()),
             Parsed::Typed,
         ),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Parsed::Print(error.render().ansi().to_string())
         }
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Parsed::Wrong(
-            "a command is needed: run, status, reset or schedule (see guardian --help)".to_owned(),
+            "a command is needed: run, status, retry, reset or schedule (see guardian --help)".to_owned(),
         ),
         Err(error) => Parsed::Wrong(one_line(&error.render().to_string())),
     }
@@ -364,14 +382,19 @@ impl Typed {
         setting.flag.is_some_and(|flag| self.is_set(flag))
     }
 
-    /// What `reset` is to forget: connectors and tasks by name.
+    /// What `retry` or `reset` is for: connectors and tasks by name.
     pub fn names(&self) -> Vec<String> {
         self.texts(NAMES)
     }
 
-    /// Whether `reset` is to forget everything.
+    /// Whether `retry` or `reset` is for everything.
     pub fn everything(&self) -> bool {
         self.is_set(EVERYTHING)
+    }
+
+    /// Whether `retry` restarts also what runs.
+    pub fn even_running(&self) -> bool {
+        self.is_set(EVEN_RUNNING)
     }
 
     fn texts(&self, id: &str) -> Vec<String> {

@@ -26,6 +26,7 @@
 //!
 //! - **Instance**: a connector's own instance, or one of its tasks (the word of KIP-745).
 //! - **Run**: one `guardian run` that read the cluster's status. Runs are numbered; `status` and `--dry-run` count none.
+//! - **Retry**: a restart of what a person names, now. To everything else it is no run.
 //! - **Episode**: from the first time that an instance is seen failed until it is forgiven, reset, or gone for long enough.
 //! - **Attempt**: a restart request that Connect took, or whose fate is unknown.
 //! - **Charge**: to count an attempt before its request goes out. **Refund**: to take back one that Connect surely did not
@@ -37,6 +38,7 @@
 //! - **Parked**: failed within a connector that somebody paused or stopped.
 //! - **Settle**: the time after an attempt in which Connect may still show the old state (`--settle`).
 //! - **Forgiven**: an instance has been healthy for long enough that its episode is over.
+//! - **Crash loop**: an instance that was restarted six times within a day, whatever was forgiven.
 //! - **Lease**: a run's word that a state without a lock is its own for a while.
 
 #![cfg_attr(

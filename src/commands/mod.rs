@@ -3,6 +3,7 @@
 
 mod apply;
 pub mod reset;
+pub mod retry;
 pub mod run;
 pub mod schedule;
 pub mod status;
@@ -53,6 +54,7 @@ pub fn main(typed: &Typed, environment: &Environment) -> ExitCode {
         match command {
             Command::Run => run_until_done(config, typed, environment).await,
             Command::Status => status::status(&config).await,
+            Command::Retry => retry::retry(&config, typed).await,
             Command::Reset => reset::reset(&config, typed).await,
             Command::Schedule => schedule::schedule(&config),
         }

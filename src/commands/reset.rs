@@ -71,27 +71,12 @@ fn find<'a>(ledger: &Ledger, names: &'a [String]) -> (Vec<InstanceId>, Vec<&'a s
     let mut found = BTreeSet::new();
     let mut unknown = Vec::new();
     for name in names {
-        let spellings = [read_name(name), name.into()];
-        match spellings.iter().map(|name| instances(ledger, name)).find(|ids| !ids.is_empty()) {
-            Some(ids) => found.extend(ids),
-            None => unknown.push(name.as_str()),
+        match ledger.records.named(name) {
+            [] => unknown.push(name.as_str()),
+            records => found.extend(records.iter().map(|record| record.id.clone())),
         }
     }
     (found.into_iter().collect(), unknown)
-}
-
-/// A connector's name may hold a slash: a whole name comes before NAME/TASK.
-fn instances(ledger: &Ledger, name: &str) -> Vec<InstanceId> {
-    let whole: Vec<InstanceId> =
-        ledger.records.of_connector(name).iter().map(|record| record.id.clone()).collect();
-    if !whole.is_empty() {
-        return whole;
-    }
-    let task = name
-        .rsplit_once('/')
-        .and_then(|(connector, task)| Some(InstanceId::task(connector, task.parse().ok()?)))
-        .filter(|id| ledger.records.has(id));
-    task.into_iter().collect()
 }
 
 fn not_remembered(config: &Config, ledger: &Ledger, unknown: &[&str]) -> Failure {

@@ -18,6 +18,7 @@ use crate::decide::model::State;
 use crate::decide::outcome::Outcome;
 use crate::decide::plan::{Plan, Right, Rules, plan};
 use crate::decide::policy::Policy;
+use crate::decide::retry::Asked;
 use crate::decide::row::View;
 use crate::decide::table::ByInstance;
 use crate::decide::text::name_some;
@@ -43,6 +44,10 @@ pub struct RunOptions<'a> {
     pub deadline: Duration,
     /// Connectors restarted at the same time.
     pub parallel: usize,
+    /// What a person asked to restart, and nothing else; `None` is a run.
+    pub asked: Option<&'a Asked>,
+    /// Watch all that is restarted until it is known what became of it.
+    pub stays: bool,
 }
 
 /// One run after another, or one.
@@ -111,9 +116,11 @@ async fn dry_run(
 ) -> Result<RunReport, Failure> {
     let loaded = store::peek(&config.state, &config.cluster).await?;
     let end = end_of(config.run.deadline);
-    let mut report = read_and_plan(cluster, loaded, config.rules(), system_clock(), end, interrupt).await;
+    let now = system_clock();
+    let mut report = read_and_plan(cluster, loaded, config.rules(), None, now, end, interrupt).await;
     if let Some(plan) = &mut report.plan {
         plan.explain_waits(&report.ledger);
+        plan.tell_crash_loops(&report.ledger, now);
     }
     Ok(report)
 }
@@ -130,6 +137,8 @@ async fn real_run(
         // The wait for a slow state is part of the run's time.
         deadline: config.run.deadline.saturating_sub(started.elapsed()),
         parallel: config.run.parallel,
+        asked: None,
+        stays: config.run.wait,
     };
     one_run(cluster, &mut store, &options, &system_clock, interrupt).await
 }
@@ -145,21 +154,22 @@ pub async fn one_run<C: Cluster, S: Store>(
 ) -> Result<RunReport, Failure> {
     let (now, end) = (clock(), end_of(options.deadline));
     let loaded = store.load().await?;
-    let remembered_before = !loaded.ledger.records.is_empty();
+    let well_before = loaded.ledger.is_well();
     let read_at = Instant::now();
-    let mut report = read_and_plan(cluster, loaded, options.rules, now, end, interrupt).await;
+    let mut report = read_and_plan(cluster, loaded, options.rules, options.asked, now, end, interrupt).await;
     let (ledger, Some(plan)) = (&mut report.ledger, &mut report.plan) else { return Ok(report) };
-    if report.failure.is_some() {
+    if report.failure.as_ref().is_some_and(|failure| failure.kind == Kind::Unhealthy) {
         // What Connect says may be old: it is shown, and nothing is learnt from it.
         return Ok(report);
     }
-    let policy = options.rules.policy;
+    let (policy, unmet) = (options.rules.policy, report.failure.take());
+    plan.stays = options.stays;
 
     plan.record_told(ledger, now);
     let (mut remedy, mut sent, mut waves, mut watched) = (None, 0_u64, 0_u32, ByInstance::default());
     while plan.due().next().is_some() {
         log_due(plan, ledger, policy);
-        let mut charges = charge(plan, ledger, now);
+        let mut charges = charge(plan, ledger, policy, now);
         plan.note_waves(ledger, now);
         if let Err(failure) = store.charge(ledger, now.plus(options.deadline)).await {
             plan.record(ledger, charges, &"not sent, because the state could not be written".into());
@@ -198,7 +208,7 @@ pub async fn one_run<C: Cluster, S: Store>(
             tracing::info!(
                 "watching for {watching} what was restarted, before more of the same cause follow"
             );
-            halt = watch(cluster, &mut watched, lasting, end, clock, interrupt).await;
+            halt = watch(cluster, &mut watched, lasting, end, clock, interrupt, plan.stays).await;
         }
         plan.judge_waves(ledger, &watched, looks);
         report.failure = halt_failure(halt);
@@ -206,11 +216,21 @@ pub async fn one_run<C: Cluster, S: Store>(
             plan.leave_waves();
         }
         plan.next_waves(ledger, policy, clock());
-        plan.ration(policy, ledger, sent);
+        if options.asked.is_none() {
+            plan.ration(policy, ledger, sent);
+        }
+    }
+    if plan.stays && report.failure.is_none() {
+        let halt = watch(cluster, &mut watched, policy.together.watch, end, clock, interrupt, true).await;
+        report.failure = halt_failure(halt);
     }
     plan.explain_waits(ledger);
-    report.failure = report.failure.take().or_else(|| incomplete(plan, remedy));
-    if (remembered_before || !ledger.records.is_empty())
+    if plan.stays {
+        plan.record_watched(&watched, policy.together.watch, clock());
+    }
+    plan.tell_crash_loops(ledger, now);
+    report.failure = report.failure.take().or_else(|| incomplete(plan, remedy)).or(unmet);
+    if (!well_before || !ledger.is_well())
         && let Err(failure) = store.save(ledger).await
         // An interrupted run says so all the same: its exit code is a promise.
         && !report.failure.as_ref().is_some_and(|it| matches!(it.kind, Kind::Interrupted(_)))
@@ -221,15 +241,16 @@ pub async fn one_run<C: Cluster, S: Store>(
 }
 
 /// Charges an attempt to all that is due.
-fn charge(plan: &Plan, ledger: &mut Ledger, now: Timestamp) -> ByInstance<Charge> {
+fn charge(plan: &Plan, ledger: &mut Ledger, policy: &Policy, now: Timestamp) -> ByInstance<Charge> {
     // In one piece: in an outage these are megabytes, and what grows leaves holes behind.
     let mut charges = Vec::with_capacity(plan.due().count());
     charges.extend(plan.due().map(|line| {
+        let has_none_left = ledger.episode(&line.id).is_some_and(|episode| policy.gives_up(episode));
         let mut charge = ledger.charge(&line.id, now);
         if line.connector_first {
             ledger.charge_connector(&mut charge);
         }
-        if line.right == Right::BeyondLimit {
+        if line.right == Right::BeyondLimit || (line.right == Right::Asked && has_none_left) {
             ledger.charge_beyond_limit(&charge);
         }
         charge
@@ -255,6 +276,7 @@ async fn read_and_plan(
     cluster: &impl Cluster,
     loaded: Loaded,
     rules: Rules<'_>,
+    asked: Option<&Asked>,
     now: Timestamp,
     end: Instant,
     interrupt: &mut Interrupt,
@@ -265,10 +287,15 @@ async fn read_and_plan(
     }
     let warnings = Vec::from_iter(warning);
     cluster.begin_with(ledger.first_url.as_deref());
-    match read(cluster, Known::of(&ledger, rules.filter), end, interrupt).await {
+    let known = Known::of(&ledger, rules.filter).and(asked.into_iter().flat_map(Asked::connectors));
+    match read(cluster, known, end, interrupt).await {
         Ok(listing) => {
-            let failure = listing.illness.as_deref().map(unwell);
-            let plan = plan(&mut ledger, listing, rules, now);
+            let illness = listing.illness.as_deref().map(unwell);
+            let (plan, unmet) = match asked {
+                Some(asked) => asked.plan(&mut ledger, listing, rules, now),
+                None => (plan(&mut ledger, listing, rules, now), None),
+            };
+            let failure = illness.or(unmet.map(|unmet| Failure::new(Kind::Restart, unmet)));
             let view = Some(View::Run(ledger.run));
             RunReport { plan: Some(plan), view, ledger, warnings, failure, ..RunReport::default() }
         }
@@ -294,7 +321,7 @@ async fn read(
 
 /// What is about to be done. The trace is gone as soon as the instance restarts: its cause is logged before.
 fn log_due(plan: &Plan, ledger: &Ledger, policy: &Policy) {
-    for line in plan.due().filter(|line| !plan.is_watched(&line.id)) {
+    for line in plan.due().filter(|line| !plan.goes_in_wave(&line.id)) {
         let attempt = ledger.attempts(&line.id).saturating_add(1);
         let of = policy.limit().map_or_else(String::new, |limit| format!(" of {limit}"));
         let cause = line.cause.as_ref().map_or("no trace", |cause| &cause.text);

@@ -37,11 +37,16 @@ async fn look(config: &Config) -> Result<RunReport, Failure> {
             let mut plan = plan(&mut ledger, listing, config.rules(), started_at);
             plan.explain_waits(&ledger);
             plan.add_remembered(&ledger);
+            plan.add_crash_loops(&ledger, started_at);
+            plan.tell_crash_loops(&ledger, started_at);
             (plan, View::Before(ledger.run), failure)
         }
         // What is remembered is worth showing also when Connect is away.
         Err(failure) => {
-            (Plan::unread(&ledger, config.rules(), started_at), View::After(ledger.run), Some(failure))
+            let mut plan = Plan::unread(&ledger, config.rules(), started_at);
+            plan.add_crash_loops(&ledger, started_at);
+            plan.tell_crash_loops(&ledger, started_at);
+            (plan, View::After(ledger.run), Some(failure))
         }
     };
     let about = About {

@@ -2,6 +2,7 @@
 //! time. What a status means is told in `decide::watch`.
 
 use std::collections::BTreeMap;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use crate::decide::calls::Call;
 use crate::decide::listing::Listing;
 use crate::decide::model::InstanceId;
 use crate::decide::table::ByInstance;
-use crate::decide::watch::{Watched, all_decided};
+use crate::decide::time::Timestamp;
+use crate::decide::watch::{Fate, Watched, all_decided};
 use crate::signal::{Interrupt, interrupted};
 
 /// Between two readings, at most; a short watch is read more often.
@@ -33,7 +35,9 @@ pub(super) async fn watch<C: Cluster>(
     end: Instant,
     clock: &Clock<'_>,
     interrupt: &Interrupt,
+    somebody_waits: bool,
 ) -> Option<Halt> {
+    let mut progress = Progress::new(somebody_waits);
     let pause = lasting.checked_div(5).unwrap_or_default().clamp(Duration::from_millis(100), READ_EVERY);
     let mut interrupt = interrupt.clone();
     let looking = async {
@@ -45,12 +49,44 @@ pub(super) async fn watch<C: Cluster>(
             for listing in read(cluster, watched).await {
                 see(watched, &listing, clock);
             }
+            progress.tell(watched, lasting, clock());
         }
     };
     tokio::select! {
         () = looking => None,
         () = sleep_until(end) => Some(Halt::Deadline),
         number = interrupted(&mut interrupt) => Some(Halt::Signal(number)),
+    }
+}
+
+/// How far the watching has come, for somebody at a terminal.
+struct Progress {
+    told: Option<String>,
+    tells: bool,
+}
+
+impl Progress {
+    fn new(somebody_waits: bool) -> Self {
+        Self { told: None, tells: somebody_waits && io::stderr().is_terminal() }
+    }
+
+    /// Once for each change.
+    fn tell(&mut self, watched: &ByInstance<Watched>, lasting: Duration, now: Timestamp) {
+        if !self.tells {
+            return;
+        }
+        let count =
+            |fates: &[Fate]| watched.iter().filter(|one| fates.contains(&one.fate(lasting, now))).count();
+        let (recovered, failed) = (count(&[Fate::Recovered]), count(&[Fate::FailedAgain]));
+        let (running, open) = (count(&[Fate::Runs]), count(&[Fate::Open]));
+        let all = watched.len();
+        let text = format!(
+            "of {all}: {recovered} recovered, {failed} failed again, {running} running so far, {open} not yet known"
+        );
+        if self.told.as_ref() != Some(&text) {
+            tracing::info!("{text}");
+            self.told = Some(text);
+        }
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Config {
 pub struct Run {
     /// The interval of a loop; `None` is one run.
     pub every: Option<Duration>,
+    /// Stay until it is known what became of the restarts.
+    pub wait: bool,
     /// Show the plan, and nothing else.
     pub dry_run: bool,
     /// For one whole run.
@@ -161,6 +163,7 @@ impl Run {
         };
         Ok(Self {
             every: every.filter(|_| !inputs.typed.has(&cli::ONCE)),
+            wait: inputs.typed.has(&cli::WAIT),
             dry_run: inputs.switch(&cli::DRY_RUN)?,
             deadline: inputs.duration(&cli::DEADLINE)?,
             parallel: inputs.parsed(&cli::PARALLEL, "a whole number from 1 to 100", |text| {

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::sources::{DURATION, Inputs, at_least, or_word, positive_duration};
 use crate::cli;
 use crate::decide::policy::{Pace, Policy, TogetherPolicy, Wait};
+use crate::decide::record::Record;
 
 pub(super) fn read(inputs: &Inputs<'_>) -> Result<Policy> {
     Ok(Policy {
@@ -28,6 +29,11 @@ pub(super) fn read(inputs: &Inputs<'_>) -> Result<Policy> {
             &cli::MAX_RESTARTS_PER_RUN,
             "a whole number, or unlimited",
             or_word("unlimited", at_least(0)),
+        )?,
+        max_per_day: inputs.parsed(
+            &cli::MAX_RESTARTS_PER_DAY,
+            "a whole number from 1 to 32, or unlimited",
+            or_word("unlimited", |text| at_least(1)(text).filter(|most| *most <= Record::MOST_COUNTED)),
         )?,
         together: together(inputs)?,
     })

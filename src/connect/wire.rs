@@ -23,7 +23,7 @@ use crate::decide::text::sanitize;
 #[derive(Clone, Debug, Default)]
 pub struct Known(Arc<KnownOf>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct KnownOf {
     /// Every instance of these connectors is kept, not only what is unwell.
     connectors: BTreeSet<Arc<str>>,
@@ -38,7 +38,9 @@ struct KnownOf {
 impl Known {
     /// What this ledger holds, and the patterns of the settings.
     pub fn of(ledger: &Ledger, filter: &Filter) -> Self {
-        let connectors = ledger.records.iter().map(|record| Arc::clone(&record.id.connector)).collect();
+        // What is well again, and only counted, is like what never failed.
+        let unwell = ledger.records.iter().filter(|record| !record.is_well());
+        let connectors = unwell.map(|record| Arc::clone(&record.id.connector)).collect();
         let causes = ledger.records.iter().filter_map(|record| record.episode.as_ref()?.cause.clone());
         Self(Arc::new(KnownOf { connectors, causes: causes.collect(), filter: filter.clone(), acts: true }))
     }
@@ -47,6 +49,15 @@ impl Known {
     pub fn connectors(names: &[&str]) -> Self {
         let connectors = names.iter().map(|name| Arc::from(*name)).collect();
         Self(Arc::new(KnownOf { connectors, ..KnownOf::default() }))
+    }
+
+    /// These connectors besides.
+    #[must_use]
+    pub fn and(self, names: impl IntoIterator<Item = String>) -> Self {
+        let Self(known) = self;
+        let mut known = Arc::unwrap_or_clone(known);
+        known.connectors.extend(names.into_iter().map(Arc::from));
+        Self(Arc::new(known))
     }
 
     /// Whether every instance of this connector is kept.

@@ -8,10 +8,20 @@ use super::ledger::Ledger;
 use super::listing::{Listing, Sighting};
 use super::model::{InstanceId, State};
 use super::outcome::Outcome;
-use super::plan::{Line, Plan};
+use super::plan::{Line, Plan, Right};
 
 /// The restart calls of one connector, to be sent in this order.
 pub type Batch = Vec<Call>;
+
+/// What made an instance due, and is no reason any more when its status says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    Failed,
+    /// It was in transition for too long.
+    Stuck,
+    /// A person asked for it, whatever its state.
+    Asked,
+}
 
 /// One restart call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,11 +33,7 @@ pub enum Call {
         expected: Vec<InstanceId>,
     },
     /// One instance: the connector's own, or a task.
-    One {
-        id: InstanceId,
-        /// It is due because it was in transition for too long, not because it is `FAILED`.
-        stuck: bool,
-    },
+    One { id: InstanceId, why: Why },
     /// The own instance of a connector that runs, before the last restart of its tasks; it touches none of them.
     ConnectorFirst {
         connector: Arc<str>,
@@ -59,7 +65,7 @@ impl Call {
 
     /// Plain calls for these instances, which are `FAILED`.
     pub fn one_by_one(ids: impl IntoIterator<Item = InstanceId>) -> impl Iterator<Item = Self> {
-        ids.into_iter().map(|id| Self::One { id, stuck: false })
+        ids.into_iter().map(|id| Self::One { id, why: Why::Failed })
     }
 
     /// Why this call is no longer wanted, now that Connect says this of the connector: its instance is no longer what
@@ -67,9 +73,12 @@ impl Call {
     pub fn no_longer_due(&self, now: &Listing) -> Option<Arc<str>> {
         match self {
             Self::FailedOf { .. } => None,
-            Self::One { id, stuck } => {
-                let wanted =
-                    |state: &State| if *stuck { state.is_transition() } else { *state == State::Failed };
+            Self::One { id, why } => {
+                let wanted = |state: &State| match why {
+                    Why::Failed => *state == State::Failed,
+                    Why::Stuck => state.is_transition(),
+                    Why::Asked => true,
+                };
                 other_than(wanted, "it", id, now)
             }
             Self::ConnectorFirst { connector, tasks } => {
@@ -133,14 +142,19 @@ fn is_refused(line: &Line, ledger: &Ledger) -> bool {
 /// restart anything else that is remembered: a neighbour that waits, gave up, or only just recovered.
 fn calls(connector: &Arc<str>, due: &[&Line], least: usize, ledger: &Ledger) -> Batch {
     let all_failed = due.iter().all(|line| line.state == Some(State::Failed));
-    let remembered = ledger.records.of_connector(connector).len();
+    let remembered = ledger.records.of_connector(connector).iter().filter(|record| !record.is_well()).count();
     let (behind, others): (Vec<&Line>, Vec<&Line>) = due.iter().partition(|line| line.connector_first);
     let together = !ledger.one_by_one && behind.is_empty() && all_failed;
     if due.len() >= least && together && remembered == due.len() {
         let expected = due.iter().map(|line| line.id.clone()).collect();
         return vec![Call::FailedOf { connector: Arc::clone(connector), expected }];
     }
-    let one = |line: &Line| Call::One { id: line.id.clone(), stuck: line.state != Some(State::Failed) };
+    let why = |line: &Line| match line.state {
+        Some(State::Failed) => Why::Failed,
+        _ if line.right == Right::Asked => Why::Asked,
+        _ => Why::Stuck,
+    };
+    let one = |line: &Line| Call::One { id: line.id.clone(), why: why(line) };
     let tasks: Vec<InstanceId> = behind.iter().map(|line| line.id.clone()).collect();
     let first = (!tasks.is_empty()).then(|| Call::ConnectorFirst { connector: Arc::clone(connector), tasks });
     // What depends on it comes behind it, and nothing else does.

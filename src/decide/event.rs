@@ -22,4 +22,13 @@ pub enum Event {
     Unwell,
     /// Nobody knows whether Connect restarted it.
     Unknown,
+    /// It was restarted, and with that restart it is in a crash loop.
+    CrashLoop,
+}
+
+impl Event {
+    /// Whether it is that of a restart which counts.
+    pub fn is_restart(self) -> bool {
+        matches!(self, Self::Restarted | Self::FailedAgain | Self::Unknown)
+    }
 }

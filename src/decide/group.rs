@@ -31,6 +31,8 @@ pub struct Together {
     pub connectors: usize,
     /// A member runs again at a later run than its restart: all may go at once.
     pub proven: bool,
+    /// A person asked for it: no rest holds it back.
+    pub asked: bool,
     /// What this run has to say of it.
     pub stage: Stage,
     /// Connectors in the next wave.

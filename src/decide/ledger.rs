@@ -36,7 +36,8 @@ pub struct Ledger {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Charge {
     pub id: InstanceId,
-    attempts_before: u32,
+    /// `None` when it began the episode: nothing had failed.
+    attempts_before: Option<u32>,
     extra_before: u32,
     last_attempt_before: Option<Attempt>,
     /// Its connector's own instance is to be restarted before it.
@@ -72,6 +73,11 @@ impl Ledger {
         self.records.get(id).map_or(0, Record::attempts)
     }
 
+    /// Whether nothing is wrong with anything that it remembers: some restarts are counted at most, which need no new write.
+    pub fn is_well(&self) -> bool {
+        self.records.iter().all(Record::is_well)
+    }
+
     /// Begins the next run: folds what it saw into the records, and says which instances are seen healthy for the first
     /// time after a failure.
     ///
@@ -79,7 +85,7 @@ impl Ledger {
     /// its internal topics.
     pub fn observe(&mut self, listing: &Listing, policy: &Policy, now: Timestamp) -> BTreeSet<InstanceId> {
         self.run = self.run.saturating_add(1);
-        self.records.iter_mut().for_each(|record| record.forget_the_future(now));
+        self.mind_the_clock(now);
         if listing.nothing_understood() || listing.illness.is_some() {
             return BTreeSet::new();
         }
@@ -94,8 +100,30 @@ impl Ledger {
             }
         }
         self.see_no_tasks(&listing.no_tasks, now);
-        self.records.retain(|record| !record.is_empty());
+        self.records.retain(|record| !record.is_well() || !record.earlier.is_empty());
         recovered
+    }
+
+    /// Folds in what a look between two runs saw of these instances, which have failed. To everything else the look is none,
+    /// and no run begins: what is counted in runs goes on as if nobody had looked.
+    pub fn observe_failed(&mut self, seen: &[&Sighting], policy: &Policy, now: Timestamp) {
+        self.run = self.run.max(1);
+        self.mind_the_clock(now);
+        let new = seen.iter().filter(|seen| !self.records.has(&seen.id));
+        let new = new.map(|seen| Record::new(seen.id.clone())).collect();
+        self.records.extend(new);
+        for seen in seen {
+            if let Some(record) = self.records.get_mut(&seen.id) {
+                record.see(seen, policy, self.run, now);
+            }
+        }
+    }
+
+    fn mind_the_clock(&mut self, now: Timestamp) {
+        for record in self.records.iter_mut() {
+            record.forget_the_future(now);
+            record.forget_old_restarts(now);
+        }
     }
 
     /// Counts one more run for every connector that runs without a task, and none for the others.
@@ -132,7 +160,10 @@ impl Ledger {
             if says_nothing {
                 record.absent = None;
             }
-            if says_nothing || listing.sightings.has(&record.id) {
+            if says_nothing
+                || listing.sightings.has(&record.id)
+                || !record.earlier.is_empty() && record.is_well()
+            {
                 return true;
             }
             // It was never ill: nothing of it would be lost.
@@ -153,7 +184,7 @@ impl Ledger {
         }
         let mut charge = Charge {
             id: id.clone(),
-            attempts_before: 0,
+            attempts_before: None,
             extra_before: 0,
             last_attempt_before: None,
             connector_first: false,
@@ -163,8 +194,11 @@ impl Ledger {
             answered: None,
         };
         if let Some(record) = self.records.get_mut(id) {
+            charge.attempts_before = record.episode.as_ref().map(|episode| episode.attempts);
+            if let Some(last) = record.episode.as_ref().and_then(|episode| episode.last_attempt) {
+                record.count(&last);
+            }
             let episode = record.episode.get_or_insert(Episode::starting(run, now));
-            charge.attempts_before = episode.attempts;
             charge.extra_before = episode.extra;
             charge.last_attempt_before = episode.last_attempt;
             episode.attempts = episode.attempts.saturating_add(1);
@@ -190,8 +224,16 @@ impl Ledger {
 
     /// Takes back an attempt that Connect surely did not take. What was done before it stays done.
     pub fn refund(&mut self, charge: &Charge) {
-        if let Some(episode) = self.episode_mut(&charge.id) {
-            episode.attempts = charge.attempts_before;
+        let Some(record) = self.records.get_mut(&charge.id) else { return };
+        if let Some(last) = &charge.last_attempt_before {
+            record.uncount(last);
+        }
+        let Some(attempts) = charge.attempts_before else {
+            record.episode = None;
+            return;
+        };
+        if let Some(episode) = &mut record.episode {
+            episode.attempts = attempts;
             episode.extra = charge.extra_before;
             episode.last_attempt = charge.last_attempt_before;
             if charge.connector_first {
@@ -215,10 +257,6 @@ impl Charge {
 }
 
 impl Record {
-    fn is_empty(&self) -> bool {
-        self.episode.is_none() && self.transition.is_none() && self.no_tasks.is_none()
-    }
-
     /// Folds one sighting in. `true` when it is the first healthy one after a failure.
     fn see(&mut self, seen: &Sighting, policy: &Policy, run: u64, now: Timestamp) -> bool {
         self.absent = None;
@@ -248,7 +286,7 @@ impl Record {
         let healthy = Streak::one_more(episode.healthy, now);
         episode.healthy = Some(healthy);
         if policy.forgives(episode, &healthy, now) {
-            self.episode = None;
+            self.end_episode();
         }
         first
     }
@@ -262,11 +300,12 @@ impl Record {
     }
 
     fn see_failed(&mut self, seen: &Sighting, run: u64, now: Timestamp) {
-        let episode = self.episode.get_or_insert_with(|| Episode::starting(run, now));
-        if episode.healthy.is_some() && episode.is_of_another_cause(seen) {
+        let another = |episode: &Episode| episode.healthy.is_some() && episode.is_of_another_cause(seen);
+        if self.episode.as_ref().is_some_and(another) {
             // The database last night and a bad record today do not add up.
-            *episode = Episode::starting(run, now);
+            self.end_episode();
         }
+        let episode = self.episode.get_or_insert_with(|| Episode::starting(run, now));
         episode.healthy = None;
         episode.last_failed_run = run;
         if episode.is_phantom() && episode.has_news(seen) {

@@ -20,6 +20,7 @@ pub mod plan;
 pub mod policy;
 pub mod record;
 mod recording;
+pub mod retry;
 pub mod row;
 pub mod secrets;
 pub mod select;

@@ -25,6 +25,12 @@ impl InstanceId {
     pub fn task(name: &str, task: u32) -> Self {
         Self { connector: name.into(), task: Some(task) }
     }
+
+    /// One task, as NAME/TASK.
+    pub fn parse_task(text: &str) -> Option<Self> {
+        let (connector, task) = text.rsplit_once('/')?;
+        Some(Self::task(connector, task.parse().ok()?))
+    }
 }
 
 /// `orders` or `orders/3`, as it is shown: a name comes from outside.

@@ -14,7 +14,7 @@ use super::group::Together;
 use super::ledger::Ledger;
 use super::listing::{Listing, Sighting};
 use super::model::{Counts, InstanceId, State};
-use super::policy::{LONG_UNWELL, Next, Policy};
+use super::policy::{CRASH_LOOP, LONG_UNWELL, Next, Policy};
 use super::record::{Episode, Record};
 use super::select::{Filter, Patterns};
 use super::table::{ByInstance, OfInstance};
@@ -23,6 +23,7 @@ use super::time::Timestamp;
 
 /// Why a task's connector is restarted before it: some tasks get a valid configuration only so (KAFKA-17719).
 const CONNECTOR_FIRST: &str = "its connector's own instance is restarted first";
+const NOT_TODAY: &str = "it has had its restarts of the day";
 const LEFT_BEHIND: &str = "a status that was left behind: Connect has no such task";
 
 /// What the settings say about restarts.
@@ -68,6 +69,10 @@ pub enum Right {
     Own,
     /// One beyond its limit (`--keep-trying`).
     BeyondLimit,
+    /// A person asked for it: whatever waits, rests and limits say.
+    Asked,
+    /// It has had its restarts of the day (`--max-restarts-per-day`), whatever becomes of its group.
+    NotToday,
 }
 
 impl OfInstance for Line {
@@ -84,6 +89,8 @@ pub struct Plan {
     pub lines: ByInstance<Line>,
     /// Failures of one cause that go together.
     pub groups: Vec<Together>,
+    /// All that it restarts is watched, for somebody who waits for what becomes of it.
+    pub stays: bool,
     /// What a person should know besides, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -100,6 +107,7 @@ pub fn plan(ledger: &mut Ledger, mut listing: Listing, rules: Rules<'_>, now: Ti
         counts: Some((listing.connectors.clone(), judge.tasks(&listing))),
         lines: judge.lines(listing),
         groups: Vec::new(),
+        stays: false,
     };
     plan.warn_long_in_transition(ledger, rules);
     if let Some(illness) = illness {
@@ -116,13 +124,13 @@ impl Plan {
     /// No line has a state.
     pub fn unread(ledger: &Ledger, rules: Rules<'_>, now: Timestamp) -> Self {
         let run = ledger.run.saturating_add(1);
-        let lines = ledger.records.iter().map(|record| {
+        let lines = ledger.records.iter().filter(|record| !record.is_well()).map(|record| {
             let action = match &record.episode {
                 None if record.transition.is_none() => Action::NoTasks,
                 None => Action::InTransition,
                 Some(episode) if episode.is_phantom() => Action::Gone,
                 Some(episode) if episode.healthy.is_some() => Action::Recovered,
-                Some(episode) => failed(&record.id.connector, Some(episode), rules, run, now),
+                Some(_) => failed(&record.id.connector, Some(record), rules, run, now),
             };
             Line::remembered(record, action)
         });
@@ -153,6 +161,35 @@ impl Plan {
     /// The instances that this run restarts.
     pub fn due(&self) -> impl Iterator<Item = &Line> {
         self.lines.iter().filter(|line| line.action == Action::Due)
+    }
+
+    /// Adds a line for every instance that is well and forgiven, but in a crash loop: what `status` shows besides.
+    pub fn add_crash_loops(&mut self, ledger: &Ledger, now: Timestamp) {
+        let loops = |record: &&Record| record.is_well() && record.restarts_24h(now) >= CRASH_LOOP;
+        let loops = ledger.records.iter().filter(loops).filter(|record| !self.lines.has(&record.id));
+        let lines = loops.map(|record| Line::remembered(record, Action::Recovered)).collect();
+        self.lines.extend(lines);
+    }
+
+    /// Says of all that was restarted again and again within a day that it is in a crash loop. That is news with the restart
+    /// that begins it.
+    pub fn tell_crash_loops(&mut self, ledger: &Ledger, now: Timestamp) {
+        for line in self.lines.iter_mut() {
+            let Some(record) = ledger.records.get(&line.id) else { continue };
+            let count = record.restarts_24h(now);
+            if count < CRASH_LOOP {
+                continue;
+            }
+            let most = if count == Record::MOST_COUNTED { " or more" } else { "" };
+            let says = format!("crash loop: {count}{most} restarts in 24 h");
+            line.reason =
+                Some(line.reason.as_ref().map_or(says.clone(), |why| format!("{says}; {why}")).into());
+            let last = record.episode.as_ref().and_then(|episode| episode.last_attempt);
+            let begins = count == CRASH_LOOP && last.is_some_and(|last| last.at == now);
+            if begins && line.event.is_some_and(Event::is_restart) {
+                line.event = Some(Event::CrashLoop);
+            }
+        }
     }
 
     /// How many lines there are of each action.
@@ -207,7 +244,7 @@ impl Plan {
     }
 
     /// Restarts nothing: Connect is not well.
-    fn leave_all(&mut self, illness: &str) {
+    pub(super) fn leave_all(&mut self, illness: &str) {
         let error: Arc<str> = illness.into();
         for line in self.lines.iter_mut().filter(|line| line.action == Action::Due) {
             line.action = Action::Deferred;
@@ -262,6 +299,11 @@ impl Judge<'_> {
     fn line(&self, seen: Sighting, action: Action, running: &HashSet<Arc<str>>) -> Line {
         let line = Line::seen(seen, action, self.ledger);
         let episode = self.ledger.episode(&line.id);
+        if action == Action::Waiting && self.next_day(&line.id).is_some() {
+            let most = self.rules.policy.max_per_day.unwrap_or_default();
+            let reason = format!("{NOT_TODAY} ({most}, --max-restarts-per-day)");
+            return Line { right: Right::NotToday, reason: Some(reason.into()), ..line };
+        }
         match action {
             Action::Due if running.contains(&line.id.connector) && self.is_last(&line.id, episode) => {
                 Line { connector_first: true, reason: Some(CONNECTOR_FIRST.into()), ..line }
@@ -297,6 +339,10 @@ impl Judge<'_> {
         running.map(|seen| Arc::clone(&seen.id.connector)).collect()
     }
 
+    fn next_day(&self, id: &InstanceId) -> Option<Timestamp> {
+        self.rules.policy.next_day(self.ledger.records.get(id)?, self.now)
+    }
+
     /// This is the run that tells of it.
     fn becomes_long_unwell(&self, id: &InstanceId) -> Option<Event> {
         let runs = self.ledger.records.get(id).map_or(0, Record::runs_unwell);
@@ -325,7 +371,7 @@ impl Judge<'_> {
         let record = self.ledger.records.get(&seen.id);
         let failed = || {
             let episode = record.and_then(|record| record.episode.as_ref());
-            match failed(&seen.id.connector, episode, self.rules, self.ledger.run, self.now) {
+            match failed(&seen.id.connector, record, self.rules, self.ledger.run, self.now) {
                 Action::Waiting if episode.is_some_and(Episode::is_phantom) => None,
                 action => Some(action),
             }
@@ -349,6 +395,7 @@ impl Judge<'_> {
             !listing.paused_or_stopped.contains(&record.id.connector)
                 && !listing.not_understood.contains(&record.id.connector)
                 && !listing.sightings.has(&record.id)
+                && !record.is_well()
         });
         absent.map(|record| Line::remembered(record, Action::Absent)).collect()
     }
@@ -360,10 +407,11 @@ impl Judge<'_> {
 
     fn warnings(&self, listing: &Listing) -> Vec<String> {
         let mut warnings = listing.warnings.clone();
-        if listing.connectors.total == 0 && !self.ledger.records.is_empty() {
+        let unwell = self.ledger.records.iter().filter(|record| !record.is_well()).count();
+        if listing.connectors.total == 0 && unwell > 0 {
             warnings.push(format!(
                 "Connect lists no connectors, but {} remembered: it may still be starting; nothing was changed",
-                match self.ledger.records.len() {
+                match unwell {
                     1 => "1 instance is".to_owned(),
                     count => format!("{count} instances are"),
                 }
@@ -379,7 +427,7 @@ impl Judge<'_> {
 }
 
 impl Line {
-    fn bare(id: InstanceId, action: Action) -> Self {
+    pub(super) fn bare(id: InstanceId, action: Action) -> Self {
         Self {
             id,
             state: None,
@@ -404,7 +452,7 @@ impl Line {
         }
     }
 
-    fn seen(seen: Sighting, action: Action, ledger: &Ledger) -> Self {
+    pub(super) fn seen(seen: Sighting, action: Action, ledger: &Ledger) -> Self {
         let remembered = || ledger.episode(&seen.id).and_then(|episode| episode.cause.clone());
         let cause = seen.cause.or_else(remembered);
         Self { state: Some(seen.state), worker: seen.worker, cause, ..Self::bare(seen.id, action) }
@@ -412,13 +460,17 @@ impl Line {
 }
 
 /// The decision about a failed instance, in the order of the contract.
-fn failed(connector: &str, episode: Option<&Episode>, rules: Rules<'_>, run: u64, now: Timestamp) -> Action {
+fn failed(connector: &str, record: Option<&Record>, rules: Rules<'_>, run: u64, now: Timestamp) -> Action {
     if !rules.filter.selects(connector) {
         return Action::Excluded;
     }
-    let Some(episode) = episode else { return Action::Due };
+    let Some((record, episode)) = record.and_then(|record| Some((record, record.episode.as_ref()?))) else {
+        return Action::Due;
+    };
     if rules.policy.gives_up(episode) {
         Action::GaveUp
+    } else if rules.policy.next_day(record, now).is_some() {
+        Action::Waiting
     } else if rules.policy.due(episode, run, now) == Next::Runs(0) {
         Action::Due
     } else {

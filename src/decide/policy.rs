@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::group::Group;
-use super::record::{Attempt, Episode, NotTaken, Streak};
+use super::record::{Attempt, Episode, NotTaken, Record, Streak};
 use super::time::Timestamp;
 
 /// Forgiveness takes at least this many healthy runs (or steps of the clock), so that one good sighting never ends an
@@ -17,6 +17,8 @@ const MOST_HEALTHY_RUNS: u64 = 288;
 const MOST_HEALTHY_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// From this many runs in transition, or without tasks, on a person should know.
 pub const LONG_UNWELL: u64 = 3;
+/// So many restarts within 24 hours are a crash loop: a person should know that restarts do not help for long.
+pub const CRASH_LOOP: u32 = 6;
 /// What is absent from the listing is remembered for at least this many runs: an hour of runs every five minutes (a
 /// rebalance takes five minutes by default).
 const LEAST_ABSENT_RUNS: u64 = 12;
@@ -41,6 +43,8 @@ pub struct Policy {
     pub stuck_after: Option<u64>,
     /// Restarts within one run, counted in instances.
     pub max_per_run: Option<u64>,
+    /// Restarts of one instance within 24 hours, whatever its episodes.
+    pub max_per_day: Option<u32>,
     /// How failures of one cause go together.
     pub together: TogetherPolicy,
 }
@@ -193,6 +197,11 @@ impl Policy {
         }
     }
 
+    /// When an instance may be restarted again that has had its restarts of the day.
+    pub fn next_day(&self, record: &Record, now: Timestamp) -> Option<Timestamp> {
+        record.below(self.max_per_day?, now)
+    }
+
     /// When the next attempt of this episode is due, seen from the run number `run` at the moment `now`.
     pub fn due(&self, episode: &Episode, run: u64, now: Timestamp) -> Next {
         let restart = self.restarted_again(episode, run, now);
@@ -320,6 +329,7 @@ pub(crate) mod tests {
             settle: Duration::ZERO,
             stuck_after: None,
             max_per_run: None,
+            max_per_day: None,
             together: TogetherPolicy {
                 group_from: None,
                 watch: Duration::from_secs(30),

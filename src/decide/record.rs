@@ -23,6 +23,9 @@ pub struct Record {
     pub absent: Option<Box<Streak>>,
     /// Since when it has been a `RUNNING` connector without tasks, run after run.
     pub no_tasks: Option<Box<Streak>>,
+    /// Its restarts of the last day, in whole seconds since 1970, the oldest first; but for the last one of its present
+    /// episode, which is there.
+    pub earlier: Box<[u32]>,
 }
 
 /// From the first sighting as failed until forgiven, reset or gone.
@@ -107,9 +110,73 @@ impl OfInstance for Record {
 }
 
 impl Record {
+    /// So many restarts are counted: more than anybody needs to know, and few enough for an outage of a hundred thousand.
+    pub const MOST_COUNTED: u32 = 32;
+    /// Restarts are counted for so long.
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
     /// A record that remembers nothing yet.
     pub fn new(id: InstanceId) -> Self {
-        Self { id, episode: None, transition: None, absent: None, no_tasks: None }
+        Self { id, episode: None, transition: None, absent: None, no_tasks: None, earlier: Box::default() }
+    }
+
+    /// Whether it is neither in an episode, nor in transition, nor without tasks: at most its restarts are still counted.
+    pub fn is_well(&self) -> bool {
+        self.episode.is_none() && self.transition.is_none() && self.no_tasks.is_none()
+    }
+
+    /// How many restarts it had within the last day, [`Record::MOST_COUNTED`] at most.
+    pub fn restarts_24h(&self, now: Timestamp) -> u32 {
+        u32::try_from(self.restarts_today(now).count()).unwrap_or(u32::MAX).min(Self::MOST_COUNTED)
+    }
+
+    /// When it has had fewer restarts than this within a day, if it has not now.
+    pub fn below(&self, most: u32, now: Timestamp) -> Option<Timestamp> {
+        let count = self.restarts_today(now).count();
+        let leaves = count.checked_sub(usize::try_from(most).unwrap_or(usize::MAX))?;
+        self.restarts_today(now).nth(leaves).map(|at| at.plus(Self::DAY))
+    }
+
+    /// When they were, the oldest first.
+    fn restarts_today(&self, now: Timestamp) -> impl Iterator<Item = Timestamp> {
+        let last = self.episode.as_ref().and_then(|episode| episode.last_attempt).map(|last| last.at);
+        let earlier = self.earlier.iter().map(|seconds| Timestamp::from_seconds(*seconds));
+        earlier.chain(last).filter(move |at| now.since(*at) < Self::DAY)
+    }
+
+    /// Ends its episode. Its restarts stay counted.
+    pub(super) fn end_episode(&mut self) {
+        if let Some(last) = self.episode.take().and_then(|episode| episode.last_attempt) {
+            self.count(&last);
+        }
+    }
+
+    /// Counts a restart that is no longer the last of its episode.
+    pub(super) fn count(&mut self, attempt: &Attempt) {
+        let mut earlier = std::mem::take(&mut self.earlier).into_vec();
+        earlier.push(attempt.at.seconds());
+        let over = earlier.len().saturating_sub(usize::try_from(Self::MOST_COUNTED).unwrap_or(usize::MAX));
+        earlier.drain(..over);
+        self.earlier = earlier.into();
+    }
+
+    /// Takes back that it was counted, because it is the last of its episode again.
+    pub(super) fn uncount(&mut self, attempt: &Attempt) {
+        if self.earlier.last() == Some(&attempt.at.seconds()) {
+            let mut earlier = std::mem::take(&mut self.earlier).into_vec();
+            earlier.pop();
+            self.earlier = earlier.into();
+        }
+    }
+
+    /// Forgets the restarts of more than a day ago; those in the future, by a clock that was set back, were now.
+    pub(super) fn forget_old_restarts(&mut self, now: Timestamp) {
+        let is_now = |seconds: u32| Timestamp::from_seconds(seconds).min(now).seconds();
+        let is_old = |seconds: u32| now.since(Timestamp::from_seconds(seconds)) >= Self::DAY;
+        if self.earlier.iter().any(|seconds| is_old(*seconds) || is_now(*seconds) != *seconds) {
+            self.earlier =
+                self.earlier.iter().copied().filter(|seconds| !is_old(*seconds)).map(is_now).collect();
+        }
     }
 
     /// How many runs in a row it has been in transition, or a connector without tasks.

@@ -2,15 +2,20 @@
 //! surely did not take is refunded, and what there is to tell comes out as events.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::action::Action;
 use super::event::Event;
 use super::ledger::{Charge, Ledger};
+use super::model::State;
 use super::outcome::{Outcome, Verdict};
 use super::plan::Plan;
 use super::record::NotTaken;
 use super::table::ByInstance;
 use super::time::Timestamp;
+use super::watch::{Fate, Watched};
+
+const FAILED_AGAIN: &str = "failed again";
 
 impl Plan {
     /// Records what became of the attempts that were charged. `unsent` says why a due instance without an outcome got no
@@ -27,6 +32,37 @@ impl Plan {
             }
             if !verdict.counts {
                 ledger.refund(&charge);
+            }
+        }
+    }
+
+    /// Writes into the lines what became of the restarts that were watched. The ledger learns it from the next run, which
+    /// sees it with everything else.
+    pub fn record_watched(&mut self, watched: &ByInstance<Watched>, watch: Duration, now: Timestamp) {
+        for one in watched {
+            let Some(line) = self.lines.get_mut(&one.id) else { continue };
+            match one.fate(watch, now) {
+                Fate::Recovered => {
+                    line.action = Action::Recovered;
+                    line.state = Some(State::Running);
+                    (line.incomplete, line.error) = (false, None);
+                    let lasting = humantime::format_duration(watch);
+                    line.reason = Some(format!("still runs after {lasting}").into());
+                }
+                Fate::FailedAgain if matches!(line.action, Action::Restarted | Action::Failed) => {
+                    line.action = Action::Failed;
+                    line.state = Some(State::Failed);
+                    line.error = Some(line.error.as_ref().map_or_else(
+                        || FAILED_AGAIN.into(),
+                        |error| format!("{FAILED_AGAIN}: {error}").into(),
+                    ));
+                    line.event = Some(Event::FailedAgain);
+                    line.cause = one.cause.clone().or(line.cause.take());
+                }
+                fate if line.action == Action::Restarted => {
+                    line.reason = Some(undecided(fate).into());
+                }
+                _ => {}
             }
         }
     }
@@ -48,6 +84,14 @@ impl Plan {
                 line.event = Some(if not_taken.tell(now) { Event::Refused } else { Event::RefusedAgain });
             }
         }
+    }
+}
+
+fn undecided(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Gone => "paused, stopped or deleted while it was watched",
+        Fate::Runs => "it runs, but the time to watch it was too short (GUARDIAN_DEADLINE)",
+        _ => "neither running nor failed again",
     }
 }
 

@@ -8,9 +8,9 @@ use super::action::Action;
 use super::cause::Cause;
 use super::group::{Group, Stage, Together};
 use super::ledger::Ledger;
-use super::plan::{Line, Plan};
+use super::plan::{Line, Plan, Right};
 use super::policy::{Next, Policy, Wait};
-use super::record::{Attempt, Episode};
+use super::record::{Attempt, Record};
 use super::text::show_name;
 use super::time::Timestamp;
 
@@ -26,6 +26,8 @@ pub struct Row<'a> {
     /// The first cause of its episode, where the last one is another: it may say more.
     pub first_cause: Option<Arc<Cause>>,
     pub last_attempt_at: Option<Timestamp>,
+    /// Its restarts within the last 24 hours, whatever its episodes; no more are counted than are remembered.
+    pub restarts_24h: u32,
     /// When the next restart comes, if one will.
     pub next: Option<Next>,
     /// For an instance that is healthy again: when it is forgiven.
@@ -73,7 +75,8 @@ impl View {
 impl<'a> Row<'a> {
     /// What to say of a line at the moment `now`.
     pub fn new(line: &'a Line, ledger: &Ledger, policy: &Policy, view: View, now: Timestamp) -> Self {
-        let episode = ledger.episode(&line.id);
+        let record = ledger.records.get(&line.id);
+        let episode = record.and_then(|record| record.episode.as_ref());
         let attempts = episode.map_or(0, |episode| episode.attempts);
         let next = match line.action {
             Action::Due => Some(Next::Runs(view.away(0))),
@@ -89,7 +92,8 @@ impl<'a> Row<'a> {
                 let group = line.cause.as_ref().and_then(|cause| ledger.group(cause.key));
                 let group = group.filter(|_| line.action == Action::Waiting);
                 let rested = group.map_or(Next::Runs(0), |group| policy.next_wave(group, view.run(), now));
-                Some(view.to_come(due.or_later(rested)))
+                let next_day = record.and_then(|record| policy.next_day(record, now));
+                Some(next_day.map_or_else(|| view.to_come(due.or_later(rested)), Next::At))
             }
             _ => None,
         };
@@ -110,6 +114,7 @@ impl<'a> Row<'a> {
             first_cause: episode
                 .and_then(|episode| episode.first_cause.clone())
                 .filter(|first| line.cause.as_ref().is_none_or(|cause| cause.key != first.key)),
+            restarts_24h: record.map_or(0, |record| record.restarts_24h(now)),
             last_attempt_at: episode.and_then(|episode| episode.last_attempt).map(|last| last.at),
             next,
             forgiven,
@@ -121,6 +126,9 @@ impl Row<'_> {
     /// The same, of a member of this group: it does not go before its group does.
     #[must_use]
     pub fn not_before(self, group: &GroupRow<'_>) -> Self {
+        if self.line.right == Right::NotToday {
+            return self;
+        }
         let next = self.next.map(|next| match (next, group.next) {
             // By the clock, the next run is too soon.
             (Next::Runs(0 | 1), Some(of_group)) => of_group,
@@ -161,19 +169,19 @@ impl<'a> GroupRow<'a> {
         let remembered = ledger.group(group.cause.key);
         let lines: Vec<&Line> = group.members.iter().filter_map(|id| plan.lines.get(id)).collect();
         let is_due = lines.iter().any(|line| line.action == Action::Due);
-        let episodes: Vec<Option<&Episode>> = group.members.iter().map(|id| ledger.episode(id)).collect();
+        let records: Vec<Option<&Record>> = group.members.iter().map(|id| ledger.records.get(id)).collect();
+        let episodes = || records.iter().filter_map(|record| record.as_ref()?.episode.as_ref());
         Self {
             group,
             lines,
             tasks: group.members.iter().filter(|id| id.task.is_some()).count(),
-            since: episodes.iter().flatten().map(|episode| episode.first_failed_at).min(),
+            since: episodes().map(|episode| episode.first_failed_at).min(),
             canary: group.canary.as_ref().or(remembered.map(|remembered| &remembered.canary)),
             bad_waves: remembered.map_or(0, |remembered| remembered.bad_waves),
             next: if is_due {
                 Some(Next::Runs(view.away(0)))
             } else {
-                next_wave(group, remembered, &episodes, policy, view.run(), now)
-                    .map(|next| view.to_come(next))
+                next_wave(group, remembered, &records, policy, view.run(), now).map(|next| view.to_come(next))
             },
         }
     }
@@ -218,15 +226,20 @@ impl<'a> GroupRow<'a> {
 fn next_wave(
     group: &Together,
     remembered: Option<&Group>,
-    episodes: &[Option<&Episode>],
+    records: &[Option<&Record>],
     policy: &Policy,
     run: u64,
     now: Timestamp,
 ) -> Option<Next> {
-    let left = episodes.iter().filter(|episode| !episode.is_some_and(|episode| policy.gives_up(episode)));
-    let due = left.map(|episode| episode.map_or(Next::Runs(0), |episode| policy.due(episode, run, now)));
+    let members = || records.iter().map(|record| record.and_then(|it| Some((it, it.episode.as_ref()?))));
+    let left = members().filter(|member| !member.is_some_and(|(_, episode)| policy.gives_up(episode)));
+    let due = left.map(|member| {
+        member.map_or(Next::Runs(0), |(record, episode)| {
+            policy.next_day(record, now).map_or_else(|| policy.due(episode, run, now), Next::At)
+        })
+    });
     let Some(due) = due.reduce(Next::or_sooner) else {
-        let attempts = episodes.iter().flatten().filter_map(|episode| episode.last_attempt);
+        let attempts = members().flatten().filter_map(|(_, episode)| episode.last_attempt);
         let last: Attempt = attempts.max_by_key(|attempt| attempt.run)?;
         return policy.next_try(&last, run, now);
     };

@@ -4,6 +4,7 @@
 use std::ops::Deref;
 
 use super::model::InstanceId;
+use super::text::read_name;
 
 /// What belongs to one instance.
 pub trait OfInstance {
@@ -86,6 +87,21 @@ impl<T: OfInstance> ByInstance<T> {
         let rest = self.0.get(start..).unwrap_or_default();
         let length = rest.partition_point(|entry| *entry.id().connector == *name);
         rest.get(..length).unwrap_or_default()
+    }
+
+    /// What is called so, as it is shown or as it is: all that belongs to a connector, or one of its tasks by NAME/TASK. A
+    /// connector's name may hold a slash: a whole name comes first.
+    pub fn named(&self, name: &str) -> &[T] {
+        let exactly = |name: &str| {
+            let whole = self.of_connector(name);
+            if !whole.is_empty() {
+                return whole;
+            }
+            let task = InstanceId::parse_task(name).and_then(|id| self.get(&id));
+            task.map_or(&[] as &[T], std::slice::from_ref)
+        };
+        let shown = exactly(&read_name(name));
+        if shown.is_empty() { exactly(name) } else { shown }
     }
 
     /// Adds the entry in its place, or replaces the one that is there. To add many, use [`ByInstance::extend`].

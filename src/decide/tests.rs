@@ -10,7 +10,7 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::action::Action;
-use super::calls::Call;
+use super::calls::{Call, Why};
 use super::cause::Cause;
 use super::event::Event;
 use super::ledger::{Charge, Ledger};
@@ -236,10 +236,10 @@ fn restart_wait_recover_forgive() {
     world.set("orders", "RUNNING", &["RUNNING"]);
     assert_snapshot!(world.run(), @"orders/0 RUNNING recovered 2 next -");
     for _ in 0..3 {
-        assert!(!world.ledger.records.is_empty());
+        assert!(!world.ledger.is_well());
         assert_eq!(world.run(), "");
     }
-    assert!(world.ledger.records.is_empty(), "the fourth healthy run forgives: its wait was four runs");
+    assert!(world.ledger.is_well(), "the fourth healthy run forgives: its wait was four runs");
 }
 
 /// What comes at run 5 is one run away for run 4, and also for somebody who looks after run 4.
@@ -486,8 +486,9 @@ fn one_call_only_where_nothing_else_is_remembered() {
 #[test]
 fn a_plain_call_is_not_sent_when_its_instance_is_no_longer_what_made_it_due() {
     let id = |task| InstanceId::task("a", task);
-    let failed = Call::One { id: id(0), stuck: false };
-    let stuck = Call::One { id: id(0), stuck: true };
+    let failed = Call::One { id: id(0), why: Why::Failed };
+    let stuck = Call::One { id: id(0), why: Why::Stuck };
+    let asked = Call::One { id: id(0), why: Why::Asked };
     let together = Call::FailedOf { connector: "a".into(), expected: vec![id(0), id(1)] };
     for (connector, task, of_failed, of_stuck) in [
         ("RUNNING", "FAILED", "", "it is FAILED"),
@@ -500,7 +501,11 @@ fn a_plain_call_is_not_sent_when_its_instance_is_no_longer_what_made_it_due() {
         ("STOPPED", "UNASSIGNED", "paused or stopped", "paused or stopped"),
     ] {
         let now = World::new().with("a", connector, &[task, "FAILED"]).listing();
-        for (call, expected) in [(&failed, of_failed), (&stuck, of_stuck), (&together, "")] {
+        let of_asked =
+            if connector.ends_with('D') && connector != "FAILED" { "paused or stopped" } else { "" };
+        for (call, expected) in
+            [(&failed, of_failed), (&stuck, of_stuck), (&asked, of_asked), (&together, "")]
+        {
             let said = call.no_longer_due(&now);
             let as_expected = match said.as_deref() {
                 None => expected.is_empty(),
@@ -724,6 +729,78 @@ fn when_nobody_has_a_restart_left_one_is_tried_now_and_then() {
         let longest_untouched = [["a"; 3], ["a", "b", "a"], ["a", "b", "c"]];
         assert_eq!(tried, longest_untouched[connectors.min(3) - 1], "{connectors}");
     }
+}
+
+/// The times of day are the clock's: 288 runs every five minutes.
+#[test]
+fn whoever_had_the_restarts_of_the_day_waits_whatever_its_group_and_its_limit_say() {
+    let mut world = outage(5).policy(|policy| {
+        policy.max_restart = Some(2);
+        policy.together.keep_trying = Some(Wait::Runs(3));
+        policy.max_per_day = Some(3);
+    });
+    let day: Vec<String> = (0..280).map(|_| world.run_in_waves(nobody)).collect();
+    let sent: usize = day.iter().map(|run| run.split_whitespace().count()).sum();
+    assert_eq!(sent, 15, "three of each: {day:?}");
+    // Another proof than the clock's is none.
+    world.set("c", "RUNNING", &["RUNNING"]);
+    assert_eq!(world.run_in_waves(everybody), "");
+    let later: Vec<String> = (0..40).map(|_| world.run_in_waves(nobody)).collect();
+    assert!(later.iter().any(|run| !run.is_empty()), "a day later: {later:?}");
+}
+
+#[test]
+fn a_proof_frees_nobody_who_had_the_restarts_of_the_day() {
+    let mut world = outage(4).policy(|policy| {
+        policy.ratio = 5;
+        policy.max_per_day = Some(1);
+        policy.together.rest = 1;
+    });
+    let waves: Vec<String> = (0..3).map(|_| world.run_in_waves(nobody)).collect();
+    assert_eq!(waves, ["a", "b", "c"]);
+    world.set("b", "RUNNING", &["RUNNING"]);
+    assert_eq!(world.run_in_waves(nobody), "d", "the only one that had none");
+    let shown = world.run();
+    assert!(shown.contains("a/0 FAILED waiting 1 next 85200 s"), "a day after its restart: {shown}");
+}
+
+#[test]
+fn restarts_are_counted_over_episodes_and_only_those_that_were_taken() {
+    let mut world = World::new().with("a", "RUNNING", &["FAILED"]);
+    let id = InstanceId::task("a", 0);
+    let count = |world: &World| world.ledger.records.get(&id).map_or(0, |it| it.restarts_24h(world.now));
+    for episode in 1..=9 {
+        world.set("a", "RUNNING", &["FAILED"]);
+        world.run_with(&Outcome::NotNow("409".into()));
+        assert_eq!(count(&world), 2 * (episode - 1), "refunded");
+        world.run();
+        world.run();
+        world.run_with(&Outcome::NotNow("409".into()));
+        assert_eq!(count(&world), 2 * episode - 1, "refunded, and the one before is the last again");
+        world.run();
+        assert_eq!(count(&world), 2 * episode);
+        world.set("a", "RUNNING", &["RUNNING"]);
+        while !world.ledger.is_well() {
+            world.run();
+        }
+        assert_eq!(count(&world), 2 * episode, "forgiven, not forgotten");
+    }
+    for _ in 0..300 {
+        world.run();
+    }
+    assert!(world.ledger.records.is_empty(), "a day without one");
+    // No more are kept than anybody has to count.
+    let mut world = World::new().with("a", "RUNNING", &["FAILED"]).policy(|policy| policy.backoff = false);
+    for _ in 0..60 {
+        world.run();
+    }
+    let record = world.ledger.records.get(&id).unwrap();
+    assert_eq!((record.restarts_24h(world.now), record.earlier.len()), (32, 32));
+    // A clock that was set back counts none twice as long.
+    world.now = Timestamp::from_millis(world.now.millis() - 10_000_000);
+    world.plan();
+    let record = world.ledger.records.get(&id).unwrap();
+    assert!(record.earlier.iter().all(|seconds| *seconds <= world.now.seconds()));
 }
 
 #[test]

@@ -33,6 +33,16 @@ impl Timestamp {
         self.0.get().saturating_sub(1)
     }
 
+    /// The moment so many seconds after 1970 began.
+    pub fn from_seconds(seconds: u32) -> Self {
+        Self::from_millis(u64::from(seconds).saturating_mul(1000))
+    }
+
+    /// The first whole second since 1970 that is not before this moment, up to the year 2106.
+    pub fn seconds(self) -> u32 {
+        u32::try_from(self.millis().div_ceil(1000)).unwrap_or(u32::MAX)
+    }
+
     /// This moment and `wait` more.
     pub fn plus(self, wait: Duration) -> Self {
         Self::from_millis(self.millis().saturating_add(whole_millis(wait)))

@@ -96,33 +96,44 @@ impl Plan {
         proven: &BTreeSet<Key>,
         now: Timestamp,
     ) {
+        let members = self.lines.iter().filter(|line| is_member(line));
+        let keys: BTreeSet<Key> = members.filter_map(|line| Some(line.cause.as_ref()?.key)).collect();
+        ledger.groups.retain(|group| keys.contains(&group.key));
+        self.groups = self.groups_of(policy, proven, false);
+        self.next_waves(ledger, policy, now);
+        self.keep_trying(ledger, policy, now);
+    }
+
+    /// The same for what a person asked for: no group rests, and those of which nothing was asked are as they were.
+    pub(super) fn gather_asked(&mut self, ledger: &Ledger, policy: &Policy, now: Timestamp) {
+        self.groups = self.groups_of(policy, &BTreeSet::new(), true);
+        self.next_waves(ledger, policy, now);
+    }
+
+    fn groups_of(&self, policy: &Policy, proven: &BTreeSet<Key>, asked: bool) -> Vec<Together> {
+        let Some(least) = policy.group_from() else { return Vec::new() };
         let mut by_key: BTreeMap<Key, Vec<&Line>> = BTreeMap::new();
         for line in self.lines.iter().filter(|line| is_member(line)) {
             if let Some(cause) = &line.cause {
                 by_key.entry(cause.key).or_default().push(line);
             }
         }
-        ledger.groups.retain(|group| by_key.contains_key(&group.key));
-        let Some(least) = policy.group_from() else { return };
-        self.groups = by_key
-            .into_iter()
-            .filter_map(|(key, lines)| {
-                let connectors = lines.iter().map(|line| &line.id.connector).collect::<BTreeSet<_>>().len();
-                let cause = lines.first()?.cause.clone()?;
-                (connectors >= least).then(|| Together {
-                    cause,
-                    members: lines.iter().map(|line| line.id.clone()).collect(),
-                    connectors,
-                    proven: proven.contains(&key),
-                    stage: Stage::Goes,
-                    size: if proven.contains(&key) { usize::MAX } else { 1 },
-                    restarted: BTreeSet::new(),
-                    canary: None,
-                })
+        let groups = by_key.into_iter().filter_map(|(key, lines)| {
+            let connectors = lines.iter().map(|line| &line.id.connector).collect::<BTreeSet<_>>().len();
+            let cause = lines.first()?.cause.clone()?;
+            (connectors >= least).then(|| Together {
+                cause,
+                members: lines.iter().map(|line| line.id.clone()).collect(),
+                connectors,
+                proven: proven.contains(&key),
+                asked,
+                stage: Stage::Goes,
+                size: if proven.contains(&key) { usize::MAX } else { 1 },
+                restarted: BTreeSet::new(),
+                canary: None,
             })
-            .collect();
-        self.next_waves(ledger, policy, now);
-        self.keep_trying(ledger, policy, now);
+        });
+        groups.collect()
     }
 
     /// Makes due the next wave of every group that goes on. Whether there is any.
@@ -187,12 +198,17 @@ impl Plan {
         }
     }
 
-    /// Whether this instance goes in a wave that is looked at.
+    /// Whether its restart is looked at.
     pub fn is_watched(&self, id: &InstanceId) -> bool {
+        self.stays || self.goes_in_wave(id)
+    }
+
+    /// Whether this instance goes in a wave.
+    pub fn goes_in_wave(&self, id: &InstanceId) -> bool {
         self.groups.iter().any(|group| group.stage == Stage::Goes && group.members.binary_search(id).is_ok())
     }
 
-    /// What these restarts did for groups, to be looked at.
+    /// What these restarts did, to be looked at: for groups, or for somebody who waits.
     pub fn to_watch(&self, charges: &ByInstance<Charge>, now: Timestamp) -> Vec<Watched> {
         let members = charges.iter().filter(|charge| self.is_watched(&charge.id));
         let watched = members.filter_map(|charge| {
@@ -200,6 +216,8 @@ impl Plan {
             match charge.outcome.as_ref()? {
                 Outcome::Taken | Outcome::Unknown(_) => Some(Watched::new(id, since, charge.by_several)),
                 Outcome::FailedAgain(_) => Some(Watched::failed(id, since)),
+                // It may have come back by itself.
+                Outcome::NoLongerDue(_) if self.stays => Some(Watched::new(id, since, true)),
                 _ => None,
             }
         });
@@ -269,7 +287,13 @@ impl Plan {
             let last = |line: &&&Line| ledger.episode(&line.id).and_then(|episode| episode.last_attempt);
             let latest = lines.iter().filter_map(|line| last(&line)).max_by_key(|last| last.run);
             let over = latest.is_some_and(|last| policy.is_over(&last, interval, ledger.run, now));
-            let oldest = lines.iter().min_by_key(|line| last(line).map(|last| (last.run, line.id.clone())));
+            let not_today = |line: &&&Line| {
+                ledger.records.get(&line.id).is_some_and(|record| policy.next_day(record, now).is_some())
+            };
+            let oldest = lines
+                .iter()
+                .filter(|line| !not_today(line))
+                .min_by_key(|line| last(line).map(|last| (last.run, line.id.clone())));
             chosen.extend(oldest.filter(|_| over).map(|line| line.id.clone()));
         }
         for id in chosen {
@@ -297,7 +321,7 @@ impl Together {
     /// Leaves due what goes in the next wave; nothing when the group rests or nobody may go.
     fn next_wave(&mut self, lines: &mut ByInstance<Line>, ledger: &Ledger, policy: &Policy, now: Timestamp) {
         let is_first = self.restarted.is_empty();
-        let resting = is_first && !self.proven && self.rests(ledger, policy, now);
+        let resting = is_first && !self.proven && !self.asked && self.rests(ledger, policy, now);
         let mut candidates: BTreeMap<Arc<str>, Vec<InstanceId>> = BTreeMap::new();
         for id in &self.members {
             let Some(line) = lines.get(id) else { continue };
@@ -322,7 +346,9 @@ impl Together {
                 line.action = Action::Due;
             } else if line.action == Action::Due {
                 line.action = Action::Waiting;
-                line.right = Right::Own;
+                if line.right == Right::None {
+                    line.right = Right::Own;
+                }
             }
         }
         if is_first && self.canary.is_none() {
@@ -349,8 +375,10 @@ impl Together {
         policy: &Policy,
         now: Timestamp,
     ) -> bool {
-        let due = line.action == Action::Due || (line.action == Action::Waiting && line.right == Right::Own);
-        if due || line.action != Action::Waiting || line.incomplete {
+        let waits = line.action == Action::Waiting;
+        let due = line.action == Action::Due
+            || waits && matches!(line.right, Right::Own | Right::BeyondLimit | Right::Asked);
+        if due || !waits || line.incomplete || line.right == Right::NotToday {
             return due;
         }
         let Some(episode) = episode else { return false };

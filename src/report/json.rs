@@ -132,8 +132,17 @@ struct Instance<'a>(Row<'a>);
 
 impl Serialize for Instance<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Row { line, attempts, limit, first_failed_at, first_cause, last_attempt_at, next, forgiven } =
-            &self.0;
+        let Row {
+            line,
+            attempts,
+            limit,
+            first_failed_at,
+            first_cause,
+            last_attempt_at,
+            restarts_24h,
+            next,
+            forgiven,
+        } = &self.0;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("connector", &show_name(&line.id.connector))?;
         map.serialize_entry("task", &line.id.task)?;
@@ -143,6 +152,7 @@ impl Serialize for Instance<'_> {
         map.serialize_entry("max_restart", limit)?;
         map.serialize_entry("first_failed_at", &first_failed_at.map(Time))?;
         map.serialize_entry("last_attempt_at", &last_attempt_at.map(Time))?;
+        map.serialize_entry("restarts_24h", restarts_24h)?;
         map.serialize_entry("next", &next.map(NextKey))?;
         map.serialize_entry("forgiven", &forgiven.map(NextKey))?;
         map.serialize_entry("cause", &line.cause.as_ref().map(|cause| &*cause.text))?;

@@ -15,8 +15,9 @@ const NAMED: usize = 5;
 const LONGEST_CAUSE: usize = 120;
 
 /// What there is to say, in the order in which it is told.
-const WORDS: [(Event, &str); 8] = [
+const WORDS: [(Event, &str); 9] = [
     (Event::Restarted, "restarted"),
+    (Event::CrashLoop, "restarted, for the 6th time within 24 h (a crash loop):"),
     (Event::FailedAgain, "restarted, but failed again at once:"),
     (Event::GaveUp, "gave up (fix the cause, then: guardian reset NAME) on"),
     (Event::Refused, "could not restart"),

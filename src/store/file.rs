@@ -13,6 +13,7 @@ use super::format::{self, Refusal};
 use super::lock::{self, Lock};
 use super::{Found, Loaded, Store, refused, state_failure, with_suffix};
 use crate::decide::ledger::Ledger;
+use crate::decide::text::sanitize;
 use crate::decide::time::Timestamp;
 use crate::exit::{Failure, Kind};
 
@@ -28,7 +29,7 @@ const MOST_LINKS: usize = 40;
 pub struct FileStore {
     path: PathBuf,
     cluster: String,
-    _lock: Lock,
+    lock: Lock,
 }
 
 impl FileStore {
@@ -42,10 +43,17 @@ impl FileStore {
         fs::create_dir_all(folder_of(&path)).map_err(|error| unusable(&error))?;
         let lock = with_suffix(&path, ".lock");
         match lock::take(&lock, wait).await {
-            Ok(Some(lock)) => Ok(Self { path, cluster: cluster.to_owned(), _lock: lock }),
-            Ok(None) => {
-                let held =
-                    Failure::new(Kind::Locked, format!("another run holds the state {}", path.display()));
+            Ok(Ok(lock)) => {
+                lock.say(&me());
+                Ok(Self { path, cluster: cluster.to_owned(), lock })
+            }
+            Ok(Err(holder)) => {
+                let who = sanitize(holder.trim()).into_owned();
+                let who = if who.is_empty() { who } else { format!(": {who}") };
+                let held = Failure::new(
+                    Kind::Locked,
+                    format!("another run holds the state {}{who}", path.display()),
+                );
                 Err(held.hint("it ends by itself; start this one again then"))
             }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && lock.exists() => {
@@ -143,13 +151,19 @@ impl Store for FileStore {
         }
     }
 
-    async fn charge(&mut self, ledger: &Ledger, _: Timestamp) -> Result<(), Failure> {
+    async fn charge(&mut self, ledger: &Ledger, until: Timestamp) -> Result<(), Failure> {
+        self.lock.say(&format!("{}, until {until} at the latest", me()));
         self.write(ledger)
     }
 
     async fn save(&mut self, ledger: &Ledger) -> Result<(), Failure> {
         self.write(ledger)
     }
+}
+
+/// This process, for a person.
+fn me() -> String {
+    format!("pid {}", std::process::id())
 }
 
 /// Reads without a lock: a rename replaces the file at once, so that one state or the other is seen, never half of one.

@@ -219,6 +219,9 @@ struct Instance<'a> {
     absent: Option<StreakLine>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     no_tasks: Option<StreakLine>,
+    /// In whole seconds since 1970: in an outage there are thousands, and a ConfigMap holds little.
+    #[serde(default, skip_serializing_if = "<[u32]>::is_empty")]
+    earlier_restarts: std::borrow::Cow<'a, [u32]>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -370,6 +373,7 @@ impl<'a> From<&'a Record> for Instance<'a> {
             in_transition: record.transition.as_deref().copied().map(StreakLine::from),
             absent: record.absent.as_deref().copied().map(StreakLine::from),
             no_tasks: record.no_tasks.as_deref().copied().map(StreakLine::from),
+            earlier_restarts: (&*record.earlier).into(),
         }
     }
 }
@@ -471,6 +475,7 @@ impl Instance<'_> {
             transition: self.in_transition.map(|line| Box::new(line.into())),
             absent: self.absent.map(|line| Box::new(line.into())),
             no_tasks: self.no_tasks.map(|line| Box::new(line.into())),
+            earlier: self.earlier_restarts.into_owned().into(),
         })
     }
 }
@@ -666,13 +671,15 @@ mod tests {
         );
         let id = ("\\PC{1,8}", any::<Option<u32>>())
             .prop_map(|(name, task)| InstanceId { connector: name.into(), task });
-        let record = (id, prop::option::of(episode), streak(), streak(), streak()).prop_map(
-            |(id, episode, transition, absent, no_tasks)| Record {
+        let earlier = prop::collection::vec(any::<u32>(), 0..3);
+        let record = (id, prop::option::of(episode), streak(), streak(), streak(), earlier).prop_map(
+            |(id, episode, transition, absent, no_tasks, earlier)| Record {
                 id,
                 episode,
                 transition: transition.map(Box::new),
                 absent: absent.map(Box::new),
                 no_tasks: no_tasks.map(Box::new),
+                earlier: earlier.into(),
             },
         );
         let group = (any::<u32>(), any::<u32>(), any::<u64>(), time(), "\\PC{1,8}");

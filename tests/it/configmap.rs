@@ -126,7 +126,8 @@ fn what_recovers_is_forgiven_here_too() {
     for expected in [vec!["orders/0 restarted".to_owned()], vec!["orders/0 recovered".to_owned()], vec![]] {
         assert_eq!(actions(&guardian.run_json().0), expected);
     }
-    assert_eq!(remembered(&api), [""; 0]);
+    let line = api.state()["instances"][0].clone();
+    assert_eq!(line["episode"], Value::Null, "its restart stays counted for a day: {line}");
     api.requests();
     guardian.run().exits(0);
     assert_eq!(api.requests(), ["GET"], "and then nothing is written any more");
@@ -165,6 +166,34 @@ fn of_two_runs_that_read_the_same_state_only_one_restarts() {
     assert_eq!(actions(&document), ["orders/1 deferred"]);
     assert_eq!(connect.restarts(), ["orders/1"], "the other's");
     assert_eq!(attempts(&api.state(), "orders"), Some(1));
+}
+
+#[test]
+fn a_retry_waits_for_the_run_that_changed_the_state_under_it_and_for_one_that_claims_it() {
+    let (api, connect) = (FakeApi::start(), failing());
+    let guardian = pod(&api, &connect.url()).env("GUARDIAN_WATCH", "300ms");
+    let mut other = guardian.command(&["run", "--once"]);
+    api.next("PUT", Fault::After(Box::new(move || assert!(other.status().unwrap().success()))));
+    let (document, code) = guardian.json(&["retry", "orders"]);
+    assert_eq!((actions(&document), code), (vec!["orders/1 failed".to_owned()], 3));
+    assert_eq!(
+        (connect.restarts().len(), attempts(&api.state(), "orders")),
+        (2, Some(2)),
+        "the other's, and its own"
+    );
+
+    let held = hold_restarts(&connect);
+    let run = guardian.env("EXPONENTIAL_RATIO", "1").start(&["run", "--once"]);
+    connect.wait_for("the restart", |connect| connect.restarts().len() == 3);
+    let retry = pod(&api, &connect.url()).env("GUARDIAN_WATCH", "300ms").start(&["retry", "orders"]);
+    api.requests();
+    connect.wait_for("a look at the claim", |_| !api.requests().is_empty());
+    drop(held);
+    Ended::of(run).exits(0);
+    let ended = Ended::of(retry).exits(3);
+    let says = "at the latest: waiting for it to end (Ctrl-C ends the wait)";
+    assert!(ended.stderr.contains("guardian-29381-x7k2p (pid ") && ended.stderr.contains(says), "{ended:?}");
+    assert_eq!(attempts(&api.state(), "orders"), Some(4));
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod death;
 mod disk;
 mod endings;
 mod fuzzed;
+mod incident;
 mod kubernetes;
 mod lasting;
 mod listing;

@@ -74,7 +74,7 @@ fn commands_run() {
     connect.connector("audit-source").tasks(2);
     connect.fail_task("orders-sink", 1, Failure::always());
     connect.fail_task("audit-source", 1, Failure::always());
-    let guardian = Guardian::at(&connect.url());
+    let guardian = Guardian::at(&connect.url()).env("GUARDIAN_WATCH", "300ms");
     let text = readme();
     let mut within = false;
     let mut count = 0;
@@ -83,6 +83,11 @@ fn commands_run() {
             within = line == "```sh";
         }
         let Some(arguments) = line.strip_prefix("guardian ").filter(|_| within) else { continue };
+        if arguments.starts_with("retry") {
+            // A person has mended it.
+            connect.fail_task("orders-sink", 1, Failure::healing_after(1));
+            connect.fail_task("audit-source", 1, Failure::healing_after(1));
+        }
         if arguments.starts_with("reset --all") {
             guardian.run().exits(0);
         }
@@ -95,5 +100,5 @@ fn commands_run() {
         assert_eq!(code, 0, "{line}: {stderr}");
         count += 1;
     }
-    assert!(count >= 7, "only {count} commands were found");
+    assert!(count >= 12, "only {count} commands were found");
 }

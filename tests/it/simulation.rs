@@ -66,6 +66,8 @@ struct World {
     /// Restarts of each instance since guardian first could have seen it failed
     /// in its present episode; the referee's count, not guardian's.
     restarts: BTreeMap<InstanceId, u32>,
+    /// When each was restarted within the last 24 hours.
+    day: BTreeMap<InstanceId, Vec<Timestamp>>,
     /// Those of the present run.
     restarted_now: Vec<InstanceId>,
     /// The tasks for whose sake their connector was restarted in the present run.
@@ -210,6 +212,7 @@ impl World {
             dies_after: None,
             disk: Ledger::default(),
             restarts: BTreeMap::new(),
+            day: BTreeMap::new(),
             restarted_now: Vec::new(),
             connector_first_now: Vec::new(),
             healed_at: BTreeMap::new(),
@@ -378,13 +381,30 @@ impl World {
         self.connector_first_now.extend(tasks.iter().cloned());
     }
 
+    /// Of each instance the restarts of the last 24 hours stay, whatever was forgiven since; by a clock that was set back, what
+    /// lies in the future happened now. What was deleted is forgotten after a while.
+    fn day_goes_on(&mut self, started: Timestamp) {
+        let connectors = &self.connectors;
+        self.day.retain(|id, _| !connectors[&*id.connector].deleted);
+        for times in self.day.values_mut() {
+            times.iter_mut().for_each(|time| *time = started.min(*time));
+            times.retain(|time| started.since(*time) < Duration::from_secs(24 * 60 * 60));
+        }
+    }
+
     /// The contract, seen from outside, after a run that ended or died.
     fn check(&mut self, policy: &Policy, before: &Ledger, started: Timestamp, ran: Option<&RunReport>) {
         let after = self.disk.clone();
+        self.day_goes_on(started);
         for id in std::mem::take(&mut self.restarted_now) {
+            let today = self.day.entry(id.clone()).or_default();
+            today.push(started);
+            if policy.max_per_day.is_some_and(|most| today.len() > most as usize) {
+                self.breaches.push(format!("{id} was restarted {} times within a day", today.len()));
+            }
             if let Some(was) = before.episode(&id)
                 && let Some(early) = too_early(was, policy, before.run + 1, started)
-                && (policy.group_from().is_none() || too_soon(was, policy, started))
+                && (!may_come_early(was, policy) || too_soon(was, policy, started))
             {
                 self.breaches.push(format!("{id} was restarted {early} too early"));
             }
@@ -424,6 +444,11 @@ impl World {
             self.breaches.push(format!("run {} followed run {}", run, before.run));
         }
     }
+}
+
+/// Whether its own wait may be cut short: by its group, or because it was given up and is tried now and then.
+fn may_come_early(was: &Episode, policy: &Policy) -> bool {
+    policy.group_from().is_some() || policy.together.keep_trying.is_some() && policy.gives_up(was)
 }
 
 /// Whether it was restarted before Connect could have shown what became of its last restart; with a group only this is
@@ -485,6 +510,7 @@ fn any_policy(dice: &mut Dice) -> Policy {
         settle: Duration::from_secs(dice.between(0, 60)),
         stuck_after: None,
         max_per_run: dice.one_in(3).then(|| dice.below(4)),
+        max_per_day: dice.one_in(3).then(|| u32::try_from(dice.between(1, 8)).unwrap()),
         together: TogetherPolicy {
             group_from: (!dice.one_in(5)).then(|| usize::try_from(dice.between(2, 4)).unwrap()),
             watch: Duration::from_secs(dice.between(5, 60)),
@@ -544,6 +570,8 @@ async fn one_virtual_run(
         rules: Rules { policy, filter, no_tasks_ok: &Patterns::default() },
         deadline,
         parallel: 2,
+        asked: None,
+        stays: false,
     };
     let cluster = Virtual(Arc::clone(world));
     let mut disk = Disk(Arc::clone(world));

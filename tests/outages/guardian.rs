@@ -46,8 +46,13 @@ pub fn play(world: World, stop: Millis, phase: u64, settings: &[(String, String)
         let mut next = phase % PERIOD;
         while next < stop {
             sleep_until(connect.started + Duration::from_millis(next)).await;
-            let options =
-                RunOptions { rules: config.rules(), deadline: run.deadline, parallel: run.parallel };
+            let options = RunOptions {
+                rules: config.rules(),
+                deadline: run.deadline,
+                parallel: run.parallel,
+                asked: None,
+                stays: false,
+            };
             let ended = one_run(&connect, &mut disk, &options, &clock, &mut interrupt).await;
             let failure = ended.map_or_else(Some, |report| report.failure);
             assert!(failure.is_none(), "nothing in this world refuses: {failure:?}");
