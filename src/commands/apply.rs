@@ -105,7 +105,7 @@ pub(super) struct Applied {
 /// Sends all batches, when `careful` one before the others, and notes on the charges what became of them. A charge without an outcome was not sent.
 pub(super) async fn apply<C: Cluster>(
     cluster: &C,
-    batches: Vec<Batch>,
+    batches: impl Iterator<Item = Batch>,
     careful: bool,
     charges: &mut ByInstance<Charge>,
     Bounds { parallel, read_at, mut end }: Bounds,
@@ -159,11 +159,12 @@ pub(super) async fn apply<C: Cluster>(
 
 impl<C: Cluster> Sending<'_, C> {
     /// In parallel over connectors; when `careful`, one first and the others after its answer.
-    async fn send(&self, mut batches: Vec<Batch>, careful: bool, parallel: usize) {
-        let others = batches.split_off(if careful { batches.len().min(1) } else { 0 });
-        for some in [batches, others] {
-            stream::iter(some).for_each_concurrent(parallel.max(1), |batch| self.send_all(batch)).await;
+    async fn send(&self, mut batches: impl Iterator<Item = Batch>, careful: bool, parallel: usize) {
+        let first = if careful { batches.next() } else { None };
+        if let Some(batch) = first {
+            self.send_all(batch).await;
         }
+        stream::iter(batches).for_each_concurrent(parallel.max(1), |batch| self.send_all(batch)).await;
     }
 
     async fn send_all(&self, batch: Batch) {

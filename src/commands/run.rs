@@ -365,7 +365,7 @@ impl Remedy {
             Outcome::Unauthorized(_) => {
                 Some(Self { kind: Kind::Unauthorized, hint: "these credentials may read but not restart" })
             }
-            Outcome::NotReached { hint, .. } => Some(Self { kind: Kind::Restart, hint }),
+            Outcome::NotReached(_, why) => Some(Self { kind: Kind::Restart, hint: why.hint() }),
             _ => None,
         }
     }

@@ -11,7 +11,7 @@ use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
 use super::body::BodyError;
-use crate::decide::outcome::Outcome;
+use crate::decide::outcome::{Outcome, Unreached};
 use crate::decide::text::one_line;
 use crate::exit::{Failure, Kind};
 use crate::http::{Reason, Remedy};
@@ -156,7 +156,7 @@ fn answer_of_another(code: u16, text: &str, told: Arc<str>) -> Outcome {
         ),
         401 | 403 => Outcome::Unauthorized(told),
         409 | 429 => Outcome::NotNow(told),
-        503 if was_not_proxied(text) => Outcome::NotReached { text: told, hint: NO_UPSTREAM },
+        503 if was_not_proxied(text) => Outcome::NotReached(told, Unreached::NoUpstream),
         300..=499 => Outcome::Refused(told),
         _ => Outcome::Unknown(told),
     }
@@ -188,9 +188,9 @@ fn server_error(message: &str, told: Arc<str>) -> Outcome {
     if let Some(why) = said.strip_prefix(NOT_FORWARDED) {
         broken_transport(why, told)
     } else if was_forwarded && is_no_url(said) {
-        Outcome::NotReached { text: told, hint: ADVERTISED }
+        Outcome::NotReached(told, Unreached::Advertised)
     } else if said.starts_with("Failed to start RestClient") {
-        Outcome::NotReached { text: told, hint: WORKER_TLS }
+        Outcome::NotReached(told, Unreached::WorkerTls)
     } else if said.starts_with("Failed to start") || said.starts_with("Failed to transition") {
         // The second is a standalone worker's way to say it.
         Outcome::FailedAgain(told)
@@ -214,11 +214,6 @@ fn is_not_found(message: &str) -> bool {
     named || ["Unknown task", "Unknown connector", "HTTP 404"].iter().any(|it| message.starts_with(it))
 }
 
-const ADVERTISED: &str = "the workers cannot reach each other: check rest.advertised.host.name, rest.advertised.port and rest.advertised.listener of each";
-const WORKER_TLS: &str =
-    "the workers cannot talk TLS to each other: check listeners.https.ssl.* (or ssl.*) of each";
-const NO_UPSTREAM: &str = "the proxy passed it to no worker: is one up, or are these too many requests at once (GUARDIAN_PARALLEL)?";
-
 /// What a failure to talk to another worker says: whether that worker may have got the request. A worker that has just died
 /// refuses connections until its tasks are somebody else's, which passes; the others need a person.
 fn broken_transport(why: &str, told: Arc<str>) -> Outcome {
@@ -234,7 +229,7 @@ fn broken_transport(why: &str, told: Arc<str>) -> Outcome {
         "UnresolvedAddress",
     ]) || is_no_url(why)
     {
-        Outcome::NotReached { text: told, hint: ADVERTISED }
+        Outcome::NotReached(told, Unreached::Advertised)
     } else if says(&[
         "SSLHandshakeException",
         "PKIX path",
@@ -243,9 +238,9 @@ fn broken_transport(why: &str, told: Arc<str>) -> Outcome {
         "Received fatal alert",
         "unrecognized SSL message",
     ]) {
-        Outcome::NotReached { text: told, hint: WORKER_TLS }
+        Outcome::NotReached(told, Unreached::WorkerTls)
     } else if was_not_proxied(why) {
-        Outcome::NotReached { text: told, hint: NO_UPSTREAM }
+        Outcome::NotReached(told, Unreached::NoUpstream)
     } else {
         Outcome::Unknown(told)
     }

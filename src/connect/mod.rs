@@ -264,7 +264,7 @@ impl Connect {
                 // Which of them it took, it does not say.
                 _ => Sent::Done(call.all(&Outcome::Unknown(format!("HTTP {}", status.as_u16()).into()))),
             },
-            outcome @ (Outcome::NotNow(_) | Outcome::NotReached { .. }) => Sent::Retry(outcome),
+            outcome @ (Outcome::NotNow(_) | Outcome::NotReached(..)) => Sent::Retry(outcome),
             outcome => Sent::Done(call.all(&outcome)),
         };
         (sent, answers::connect_message(&text).is_some())

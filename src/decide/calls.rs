@@ -115,22 +115,21 @@ fn other_than(
 
 impl Plan {
     /// The calls that restart what is due: what Connect refuses goes last, the connectors with the fewest attempts first.
-    pub fn batches(&self, ledger: &Ledger) -> Vec<Batch> {
+    /// Each is made when it is asked for: in a big outage their names alone are megabytes.
+    pub fn batches<'a>(&'a self, ledger: &'a Ledger) -> impl Iterator<Item = Batch> + 'a {
         let mut due: BTreeMap<&Arc<str>, Vec<&Line>> = BTreeMap::new();
         for line in self.due() {
             due.entry(&line.id.connector).or_default().push(line);
         }
-        let mut batches: Vec<((bool, u32), Batch)> = Vec::with_capacity(due.len());
-        for (connector, mut lines) in due {
-            let order = |line: &&Line| (is_refused(line, ledger), ledger.attempts(&line.id));
-            let first = lines.iter().map(order).min().unwrap_or_default();
+        let order = |line: &&Line| (is_refused(line, ledger), ledger.attempts(&line.id));
+        let mut due = Vec::from_iter(due);
+        due.sort_by_cached_key(|(_, lines)| lines.iter().map(order).min());
+        due.into_iter().map(move |(connector, mut lines)| {
             lines.sort_by_key(|line| is_refused(line, ledger));
             // A plain restart shows the old FAILED for a while: what is watched goes by the call for several.
             let least = if lines.iter().any(|line| self.is_watched(&line.id)) { 1 } else { 2 };
-            batches.push((first, calls(connector, &lines, least, ledger)));
-        }
-        batches.sort_by_key(|(order, _)| *order);
-        batches.into_iter().map(|(_, batch)| batch).collect()
+            calls(connector, &lines, least, ledger)
+        })
     }
 }
 

@@ -283,8 +283,8 @@ impl Record {
         let Some(episode) = &mut self.episode else { return false };
         let first = episode.healthy.is_none();
         episode.not_taken = None;
-        let healthy = Streak::one_more(episode.healthy, now);
-        episode.healthy = Some(healthy);
+        let healthy = Streak::one_more(episode.healthy.as_deref().copied(), now);
+        episode.healthy = Some(Box::new(healthy));
         if policy.forgives(episode, &healthy, now) {
             self.end_episode();
         }

@@ -75,7 +75,11 @@ mod tests {
         let records = records.split_whitespace().map(|word| {
             let attempts = word[1..2].parse().unwrap();
             let healthy = word.ends_with('h').then_some(Streak { runs: 1, since: Timestamp::from_millis(9) });
-            let episode = Episode { attempts, healthy, ..Episode::starting(1, Timestamp::default()) };
+            let episode = Episode {
+                attempts,
+                healthy: healthy.map(Box::new),
+                ..Episode::starting(1, Timestamp::default())
+            };
             Record { episode: Some(episode), ..Record::new(InstanceId::connector(&word[..1])) }
         });
         Ledger { run, records: records.collect(), ..Ledger::default() }

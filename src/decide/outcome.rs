@@ -21,11 +21,7 @@ pub enum Outcome {
     /// Not now: a rebalance, a busy worker. Surely not taken.
     NotNow(Arc<str>),
     /// The worker or proxy that was asked could not reach the worker that has to do it. Surely not taken.
-    NotReached {
-        text: Arc<str>,
-        /// What a person can do about it.
-        hint: &'static str,
-    },
+    NotReached(Arc<str>, Unreached),
     /// Not sent: by now it is no longer what made it due.
     NoLongerDue(Arc<str>),
     /// No worker got the request.
@@ -38,6 +34,34 @@ pub enum Outcome {
     Unauthorized(Arc<str>),
     /// Sent; Connect may have done it, or do it later.
     Unknown(Arc<str>),
+}
+
+/// What a person can do where workers do not reach each other. A small value: an outage has a hundred thousand outcomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreached {
+    /// The address by which the workers know each other.
+    Advertised,
+    WorkerTls,
+    NoUpstream,
+}
+
+impl Unreached {
+    /// What to check.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Advertised => {
+                "the workers cannot reach each other: check rest.advertised.host.name, rest.advertised.port and \
+                 rest.advertised.listener of each"
+            }
+            Self::WorkerTls => {
+                "the workers cannot talk TLS to each other: check listeners.https.ssl.* (or ssl.*) of each"
+            }
+            Self::NoUpstream => {
+                "the proxy passed it to no worker: is one up, or are these too many requests at once \
+                 (GUARDIAN_PARALLEL)?"
+            }
+        }
+    }
 }
 
 /// What an outcome makes of an instance.
@@ -66,7 +90,7 @@ impl Outcome {
                 (Action::Deferred, false, true, Some(Event::Refused))
             }
             Self::NotNow(_) | Self::NoLongerDue(_) => (Action::Deferred, false, false, None),
-            Self::NotReached { .. } => (Action::Deferred, false, true, Some(Event::Refused)),
+            Self::NotReached(..) => (Action::Deferred, false, true, Some(Event::Refused)),
             Self::NotSent(_) => (Action::Deferred, false, true, None),
             Self::Unaddressable(_) => (Action::Failed, true, true, Some(Event::Refused)),
             Self::Refused(_) | Self::Unauthorized(_) => (Action::Failed, false, true, Some(Event::Refused)),
@@ -78,7 +102,7 @@ impl Outcome {
     /// What is remembered of Connect's reply, where it did not take the restart.
     pub fn reply(&self) -> Option<Reply> {
         match self {
-            Self::NotNow(_) | Self::NotReached { .. } | Self::Refused(_) | Self::Unauthorized(_) => {
+            Self::NotNow(_) | Self::NotReached(..) | Self::Refused(_) | Self::Unauthorized(_) => {
                 Some(Reply::No)
             }
             Self::NotFound(_) => Some(Reply::NotFound),
@@ -95,7 +119,7 @@ impl Outcome {
             | Self::NotFound(text)
             | Self::UnknownTask(text)
             | Self::NotNow(text)
-            | Self::NotReached { text, .. }
+            | Self::NotReached(text, _)
             | Self::NoLongerDue(text)
             | Self::NotSent(text)
             | Self::Unaddressable(text)

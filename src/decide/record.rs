@@ -43,7 +43,7 @@ pub struct Episode {
     /// The last run that saw it failed.
     pub last_failed_run: u64,
     /// Since when it has been seen healthy.
-    pub healthy: Option<Streak>,
+    pub healthy: Option<Box<Streak>>,
     /// What Connect answered to the last restarts, if it took none of them.
     pub not_taken: Option<Box<NotTaken>>,
     /// Its connector's own instance was restarted before its last restart: that happens once.

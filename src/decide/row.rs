@@ -97,7 +97,7 @@ impl<'a> Row<'a> {
             }
             _ => None,
         };
-        let healthy = episode.and_then(|episode| episode.healthy);
+        let healthy = episode.and_then(|episode| episode.healthy.as_deref());
         let forgiven = healthy.map(|healthy| {
             match episode.map_or(Wait::Runs(0), |episode| policy.forgiveness_of(episode)) {
                 Wait::Runs(runs) => Next::Runs(view.away(runs.saturating_sub(healthy.runs)).max(1)),

@@ -16,7 +16,7 @@ use super::event::Event;
 use super::ledger::{Charge, Ledger};
 use super::listing::{Listing, Sighting};
 use super::model::{InstanceId, State};
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Unreached};
 use super::plan::{Line, Plan, Right, Rules, plan};
 use super::policy::tests::doubling;
 use super::policy::{Next, Pace, Policy, Wait};
@@ -223,7 +223,7 @@ fn failed_is_due() {
     ");
     let ids = |call: &Call| call.ids().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let calls: Vec<Vec<String>> =
-        plan.batches(&world.ledger).iter().map(|batch| batch.iter().map(ids).collect()).collect();
+        plan.batches(&world.ledger).map(|batch| batch.iter().map(ids).collect()).collect();
     assert_eq!(calls, [["orders orders/1"], ["pay/0"]]);
 }
 
@@ -463,8 +463,8 @@ fn excluded_is_shown_and_not_touched() {
 #[test]
 fn one_call_only_where_nothing_else_is_remembered() {
     let together = |world: &mut World| {
-        let batches = world.plan().batches(&world.ledger);
-        batches.iter().any(|batch| matches!(batch[..], [Call::FailedOf { .. }]))
+        let plan = world.plan();
+        plan.batches(&world.ledger).any(|batch| matches!(batch[..], [Call::FailedOf { .. }]))
     };
     assert!(together(&mut World::new().with("a", "RUNNING", &["FAILED", "FAILED", "RUNNING"])));
     assert!(!together(&mut World::new().with("a", "RUNNING", &["FAILED"])), "one is one call anyway");
@@ -538,7 +538,7 @@ fn what_connect_did_not_take_is_refunded() {
         (Outcome::NotFound(text()), "gone 0 next 1"),
         (Outcome::UnknownTask(text()), "gone 0 next 1"),
         (Outcome::NotNow(text()), "deferred 0 next 1"),
-        (Outcome::NotReached { text: text(), hint: "" }, "deferred 0 next 1"),
+        (Outcome::NotReached(text(), Unreached::NoUpstream), "deferred 0 next 1"),
         (Outcome::NoLongerDue(text()), "deferred 0 next 1"),
         (Outcome::NotSent(text()), "deferred 0 next 1"),
         (Outcome::Unaddressable(text()), "failed 1 next 2"),
