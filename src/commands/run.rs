@@ -197,11 +197,11 @@ pub async fn one_run<C: Cluster, S: Store>(
         }
         remedy = remedy.or_else(|| charges.iter().find_map(|charge| Remedy::of(charge.outcome.as_ref()?)));
         sent = sent.saturating_add(u64::try_from(charges.len()).unwrap_or(u64::MAX));
-        watched.extend(plan.to_watch(&charges, clock()));
+        watched.extend(plan.to_watch(&charges));
         plan.record(ledger, charges, &applied.halt.map_or("not sent", Halt::reason).into());
         let mut halt = applied.halt;
-        let looks = plan.is_waited_for(&watched);
-        if halt.is_none() && looks {
+        let looks = halt.is_none() && plan.is_waited_for(&watched);
+        if looks {
             let lasting = policy.look(waves);
             waves = waves.saturating_add(1);
             let watching = humantime::format_duration(lasting);
@@ -210,7 +210,8 @@ pub async fn one_run<C: Cluster, S: Store>(
             );
             halt = watch(cluster, &mut watched, lasting, end, clock, interrupt, plan.stays).await;
         }
-        plan.judge_waves(ledger, &watched, looks);
+        // What a look that was cut off has not seen yet is not bad: the next run sees it.
+        plan.judge_waves(ledger, &watched, looks && halt.is_none());
         report.failure = halt_failure(halt);
         if halt.is_some() || !has_room(policy, end) {
             plan.leave_waves();

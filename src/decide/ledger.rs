@@ -48,8 +48,8 @@ pub struct Charge {
     pub by_several: bool,
     /// `None` as long as no request was sent.
     pub outcome: Option<Outcome>,
-    /// When the outcome was known.
-    pub answered: Option<Timestamp>,
+    /// When the outcome was known; without one, when it was charged.
+    pub answered: Timestamp,
 }
 
 impl OfInstance for Charge {
@@ -191,7 +191,7 @@ impl Ledger {
             connector_restarted: false,
             by_several: false,
             outcome: None,
-            answered: None,
+            answered: now,
         };
         if let Some(record) = self.records.get_mut(id) {
             charge.attempts_before = record.episode.as_ref().map(|episode| episode.attempts);
@@ -246,13 +246,13 @@ impl Ledger {
 impl Charge {
     /// As if nothing had been sent.
     pub fn forget(&mut self) {
-        (self.outcome, self.answered) = (None, None);
+        self.outcome = None;
     }
 
     /// Notes what became of the restart; a later word replaces an earlier one.
     pub fn note(&mut self, outcome: Outcome, when: Timestamp) {
         self.outcome = Some(outcome);
-        self.answered = Some(when);
+        self.answered = when;
     }
 }
 

@@ -98,8 +98,8 @@ fn undecided(fate: Fate) -> &'static str {
 fn judge(ledger: &mut Ledger, charge: &Charge, outcome: &Outcome) -> Verdict {
     let Some(episode) = ledger.episode_mut(&charge.id) else { return outcome.verdict(None) };
     let mut verdict = outcome.verdict(episode.not_taken.as_deref());
-    if let (Some(last), Some(answered)) = (&mut episode.last_attempt, charge.answered) {
-        last.answered = last.answered.max(answered);
+    if let Some(last) = &mut episode.last_attempt {
+        last.answered = last.answered.max(charge.answered);
     }
     // Connect was not asked.
     if matches!(outcome, Outcome::NoLongerDue(_) | Outcome::NotSent(_)) {

@@ -175,7 +175,7 @@ impl World {
                 Some(task) => tasks.iter_mut().find(|(id, _)| *id == task).unwrap().1 = "RUNNING".to_owned(),
             }
         }
-        watched.extend(plan.to_watch(&charges, self.now));
+        watched.extend(plan.to_watch(&charges));
         plan.record(&mut self.ledger, charges, &"unsent".into());
         let listing = self.listing();
         watched.iter_mut().for_each(|one| one.see(&listing, self.now));

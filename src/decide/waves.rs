@@ -209,10 +209,10 @@ impl Plan {
     }
 
     /// What these restarts did, to be looked at: for groups, or for somebody who waits.
-    pub fn to_watch(&self, charges: &ByInstance<Charge>, now: Timestamp) -> Vec<Watched> {
+    pub fn to_watch(&self, charges: &ByInstance<Charge>) -> Vec<Watched> {
         let members = charges.iter().filter(|charge| self.is_watched(&charge.id));
         let watched = members.filter_map(|charge| {
-            let (id, since) = (charge.id.clone(), charge.answered.unwrap_or(now));
+            let (id, since) = (charge.id.clone(), charge.answered);
             match charge.outcome.as_ref()? {
                 Outcome::Taken | Outcome::Unknown(_) => Some(Watched::new(id, since, charge.by_several)),
                 Outcome::FailedAgain(_) => Some(Watched::failed(id, since)),

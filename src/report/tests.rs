@@ -151,7 +151,7 @@ impl World {
             });
             let charges = charges.collect();
             plan.note_waves(&mut self.ledger, self.now);
-            watched.extend(plan.to_watch(&charges, self.now));
+            watched.extend(plan.to_watch(&charges));
             plan.record(&mut self.ledger, charges, &"not sent".into());
             let looks = plan.is_waited_for(&watched);
             let shown = self.show(&watched);

@@ -105,7 +105,7 @@ fn waves_keep_within_the_cap_of_a_run_and_its_deadline() {
 fn a_signal_within_a_look_ends_the_run_at_once_and_keeps_the_charge() {
     let connect = outage(4, &Failure::healing_after(1));
     let guardian = guardian(&connect).env("GUARDIAN_WATCH", "60s");
-    let child = guardian.start(&["run", "--once"]);
+    let child = guardian.start(&["run", "--once", "--output", "json"]);
     while connect.restarts().is_empty() {
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -113,8 +113,10 @@ fn a_signal_within_a_look_ends_the_run_at_once_and_keeps_the_charge() {
     let began = Instant::now();
     let killed = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
     assert!(killed.unwrap().success());
-    Ended::of(child).exits(143);
+    let ended = Ended::of(child).exits(143);
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let document: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(document["groups"][0]["bad_waves"], 0, "nobody has seen it fail: {document:#}");
     assert_eq!((restarted(&connect).len(), guardian.attempts("c00", Some(0))), (1, Some(1)));
 }
 
