@@ -250,7 +250,7 @@ fn run_at_work(connect: &Connect, guardian: &Guardian) -> (Child, mpsc::Sender<(
         })
         .times(1);
     let run = guardian.start(&["run", "--once"]);
-    connect.wait_for("the restart of pay", |connect| connect.restarts().iter().any(|call| call == "pay/0"));
+    connect.wait_for("both restarts", |connect| connect.restarts().len() == 2);
     (run, go)
 }
 
