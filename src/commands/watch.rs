@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -15,6 +14,7 @@ use crate::connect::{Cluster, Known};
 use crate::decide::calls::Call;
 use crate::decide::listing::Listing;
 use crate::decide::model::InstanceId;
+use crate::decide::shared::SharedStr;
 use crate::decide::table::ByInstance;
 use crate::decide::time::Timestamp;
 use crate::decide::watch::{Fate, Watched, all_decided};
@@ -92,9 +92,9 @@ impl Progress {
 
 /// What Connect says now of what may still change. What cannot be read says nothing.
 async fn read<C: Cluster>(cluster: &C, watched: &ByInstance<Watched>) -> Vec<Listing> {
-    let mut open: BTreeMap<Arc<str>, Vec<InstanceId>> = BTreeMap::new();
+    let mut open: BTreeMap<SharedStr, Vec<InstanceId>> = BTreeMap::new();
     for one in watched.iter().filter(|one| one.is_open()) {
-        open.entry(Arc::clone(&one.id.connector)).or_default().push(one.id.clone());
+        open.entry(SharedStr::clone(&one.id.connector)).or_default().push(one.id.clone());
     }
     if open.len() > ONE_BY_ONE {
         let names: Vec<&str> = open.keys().map(|name| &**name).collect();

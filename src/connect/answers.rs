@@ -4,7 +4,6 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{StatusCode, Url};
@@ -12,6 +11,7 @@ use serde::Deserialize;
 
 use super::body::BodyError;
 use crate::decide::outcome::{Outcome, Unreached};
+use crate::decide::shared::SharedStr;
 use crate::decide::text::one_line;
 use crate::exit::{Failure, Kind};
 use crate::http::{Reason, Remedy};
@@ -132,7 +132,7 @@ pub(super) fn display_url(url: &Url) -> &str {
 /// The table of restart answers. The 202 and 204 to a KIP-745 call are not here: what was taken is in the body, or nowhere.
 pub(super) fn outcome(status: StatusCode, text: &str) -> Outcome {
     let code = status.as_u16();
-    let told: Arc<str> = format!("HTTP {code}{}", message_suffix(text)).into();
+    let told: SharedStr = format!("HTTP {code}{}", message_suffix(text)).into();
     let Some(message) = connect_message(text) else { return answer_of_another(code, text, told) };
     match code {
         401 => Outcome::Unauthorized(told),
@@ -145,7 +145,7 @@ pub(super) fn outcome(status: StatusCode, text: &str) -> Outcome {
 }
 
 /// An answer that is not Connect's error: a success, Jetty's, or that of something in front of the worker.
-fn answer_of_another(code: u16, text: &str, told: Arc<str>) -> Outcome {
+fn answer_of_another(code: u16, text: &str, told: SharedStr) -> Outcome {
     match code {
         204 => Outcome::Taken,
         // A gateway may leave out the body or make up another one; a page is one to log in.
@@ -162,7 +162,7 @@ fn answer_of_another(code: u16, text: &str, told: Arc<str>) -> Outcome {
     }
 }
 
-fn not_found(message: &str, told: Arc<str>) -> Outcome {
+fn not_found(message: &str, told: SharedStr) -> Outcome {
     // The second is a standalone worker's way to say it.
     let of_task = message.starts_with("Unknown task") || message.starts_with("Task ");
     if of_task { Outcome::UnknownTask(told) } else { Outcome::NotFound(told) }
@@ -179,7 +179,7 @@ const NOT_FORWARDED: &str = "IO Error trying to forward REST request: ";
 const NO_KNOWN_LEADER: &str = "\"uriTemplate\" parameter is null.";
 
 /// A 500 of Connect's own.
-fn server_error(message: &str, told: Arc<str>) -> Outcome {
+fn server_error(message: &str, told: SharedStr) -> Outcome {
     let mut said = message;
     while let Some(behind) = said.strip_prefix(FORWARDED) {
         said = behind;
@@ -216,7 +216,7 @@ fn is_not_found(message: &str) -> bool {
 
 /// What a failure to talk to another worker says: whether that worker may have got the request. A worker that has just died
 /// refuses connections until its tasks are somebody else's, which passes; the others need a person.
-fn broken_transport(why: &str, told: Arc<str>) -> Outcome {
+fn broken_transport(why: &str, told: SharedStr) -> Outcome {
     let says = |words: &[&str]| words.iter().any(|word| why.contains(word));
     if says(&["Connection refused"]) {
         Outcome::NotNow(told)

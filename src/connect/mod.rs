@@ -9,7 +9,6 @@ pub mod wire;
 
 use std::cell::Cell;
 use std::cmp::Reverse;
-use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, HeaderMap};
@@ -22,6 +21,7 @@ use crate::decide::outcome::Outcome;
 use crate::exit::Failure;
 use crate::http::{self, Authorization, Proxy, Reason, Remedy, Secret};
 
+use crate::decide::shared::SharedStr;
 use body::{BodyError, read_json, read_text};
 pub use wire::Known;
 
@@ -58,7 +58,7 @@ pub trait Cluster {
 
     /// The worker with which the next run should begin: another than the first of the settings, when that one looks well
     /// but does not do what it is asked for.
-    fn begin_next_with(&self) -> Option<Arc<str>>;
+    fn begin_next_with(&self) -> Option<SharedStr>;
 }
 
 /// The result of a restart call.
@@ -375,7 +375,7 @@ impl Cluster for Connect {
         self.current.set(first);
     }
 
-    fn begin_next_with(&self) -> Option<Arc<str>> {
+    fn begin_next_with(&self) -> Option<SharedStr> {
         let first = self.first.get();
         let url = self.workers.urls.get(first).filter(|_| first > 0);
         url.map(|url| answers::display_url(url).into())
@@ -404,7 +404,7 @@ pub fn with_setting(reason: &Reason) -> String {
 /// Why a request got no answer.
 enum Lost {
     /// No worker accepted the connection.
-    NotSent(Arc<str>),
+    NotSent(SharedStr),
     /// One did; it may have got the request.
     Unanswered(String),
 }

@@ -17,6 +17,7 @@ use crate::decide::ledger::Ledger;
 use crate::decide::listing::{Listing, Sighting};
 use crate::decide::model::{Counts, InstanceId, State};
 use crate::decide::select::{Filter, Unmatched};
+use crate::decide::shared::SharedStr;
 use crate::decide::text::sanitize;
 
 /// What is known before a listing is read.
@@ -26,7 +27,7 @@ pub struct Known(Arc<KnownOf>);
 #[derive(Clone, Debug, Default)]
 struct KnownOf {
     /// Every instance of these connectors is kept, not only what is unwell.
-    connectors: BTreeSet<Arc<str>>,
+    connectors: BTreeSet<SharedStr>,
     /// Need not be held twice.
     causes: HashSet<Arc<Cause>>,
     /// Some connector should match each of its patterns.
@@ -40,14 +41,14 @@ impl Known {
     pub fn of(ledger: &Ledger, filter: &Filter) -> Self {
         // What is well again, and only counted, is like what never failed.
         let unwell = ledger.records.iter().filter(|record| !record.is_well());
-        let connectors = unwell.map(|record| Arc::clone(&record.id.connector)).collect();
+        let connectors = unwell.map(|record| SharedStr::clone(&record.id.connector)).collect();
         let causes = ledger.records.iter().filter_map(|record| record.episode.as_ref()?.cause.clone());
         Self(Arc::new(KnownOf { connectors, causes: causes.collect(), filter: filter.clone(), acts: true }))
     }
 
     /// These connectors, and no texts.
     pub fn connectors(names: &[&str]) -> Self {
-        let connectors = names.iter().map(|name| Arc::from(*name)).collect();
+        let connectors = names.iter().map(|name| SharedStr::from(*name)).collect();
         Self(Arc::new(KnownOf { connectors, ..KnownOf::default() }))
     }
 
@@ -56,7 +57,7 @@ impl Known {
     pub fn and(self, names: impl IntoIterator<Item = String>) -> Self {
         let Self(known) = self;
         let mut known = Arc::unwrap_or_clone(known);
-        known.connectors.extend(names.into_iter().map(Arc::from));
+        known.connectors.extend(names.into_iter().map(SharedStr::from));
         Self(Arc::new(known))
     }
 
@@ -129,8 +130,8 @@ fn read<'de, R: Read, S: DeserializeSeed<'de>>(reader: R, seed: S) -> serde_json
 
 /// What many instances share is held once.
 struct Shared<'a> {
-    causes: Interner<'a, Cause>,
-    workers: Interner<'a, str>,
+    causes: Interner<'a, Arc<Cause>>,
+    workers: Interner<'a, SharedStr>,
 }
 
 /// Gathers the statuses of connectors into a listing.
@@ -158,23 +159,23 @@ impl<'a> Collector<'a> {
             Ok(_) => return self.listing.add_not_understood(name, "its name is empty"),
             Err(problem) => return self.listing.add_not_understood(name, problem),
         };
-        let connector: Arc<str> = name.into();
+        let connector: SharedStr = name.into();
         let paused_or_stopped = status.connector.state.is_paused_or_stopped();
         self.listing.connectors.add(Some(&status.connector.state));
         self.listing.tasks.merge(&status.counts);
         let known = self.known.has(name);
         if paused_or_stopped && known {
-            self.listing.paused_or_stopped.insert(Arc::clone(&connector));
+            self.listing.paused_or_stopped.insert(SharedStr::clone(&connector));
         }
         let no_tasks = status.connector.state == State::Running && status.counts.total == 0;
         if no_tasks {
-            self.listing.no_tasks.insert(Arc::clone(&connector));
+            self.listing.no_tasks.insert(SharedStr::clone(&connector));
         }
         let own =
             (known || no_tasks || status.connector.state.is_unwell()).then_some((None, status.connector));
         let kept = own.into_iter().chain(status.tasks.into_iter().map(|(id, part)| (Some(id), part)));
         self.sightings.extend(kept.map(|(task, part)| Sighting {
-            id: InstanceId { connector: Arc::clone(&connector), task },
+            id: InstanceId { connector: SharedStr::clone(&connector), task },
             state: part.state,
             paused_or_stopped,
             cause: part.cause,
@@ -193,7 +194,7 @@ struct Status {
 struct Part {
     state: State,
     cause: Option<Arc<Cause>>,
-    worker: Option<Arc<str>>,
+    worker: Option<SharedStr>,
 }
 
 enum Shape {

@@ -2,13 +2,13 @@
 //! the status is read once more. It proposes KIP-745 wherever that is safe; that Connect cannot is found out by who sends.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::ledger::Ledger;
 use super::listing::{Listing, Sighting};
 use super::model::{InstanceId, State};
 use super::outcome::Outcome;
 use super::plan::{Line, Plan, Right};
+use super::shared::SharedStr;
 
 /// The restart calls of one connector, to be sent in this order.
 pub type Batch = Vec<Call>;
@@ -28,7 +28,7 @@ pub enum Why {
 pub enum Call {
     /// All failed instances of a connector in one request (KIP-745).
     FailedOf {
-        connector: Arc<str>,
+        connector: SharedStr,
         /// The instances that the plan wants restarted.
         expected: Vec<InstanceId>,
     },
@@ -36,7 +36,7 @@ pub enum Call {
     One { id: InstanceId, why: Why },
     /// The own instance of a connector that runs, before the last restart of its tasks; it touches none of them.
     ConnectorFirst {
-        connector: Arc<str>,
+        connector: SharedStr,
         /// They are due; there is at least one.
         tasks: Vec<InstanceId>,
     },
@@ -51,7 +51,7 @@ impl Call {
         }
     }
 
-    pub fn connector(&self) -> &Arc<str> {
+    pub fn connector(&self) -> &SharedStr {
         match self {
             Self::FailedOf { connector, .. } | Self::ConnectorFirst { connector, .. } => connector,
             Self::One { id, .. } => &id.connector,
@@ -70,7 +70,7 @@ impl Call {
 
     /// Why this call is no longer wanted, now that Connect says this of the connector: its instance is no longer what
     /// made it due. A KIP-745 call is always wanted: Connect itself restarts only what is `FAILED` then.
-    pub fn no_longer_due(&self, now: &Listing) -> Option<Arc<str>> {
+    pub fn no_longer_due(&self, now: &Listing) -> Option<SharedStr> {
         match self {
             Self::FailedOf { .. } => None,
             Self::One { id, why } => {
@@ -82,7 +82,7 @@ impl Call {
                 other_than(wanted, "it", id, now)
             }
             Self::ConnectorFirst { connector, tasks } => {
-                let own = InstanceId { connector: Arc::clone(connector), task: None };
+                let own = InstanceId { connector: SharedStr::clone(connector), task: None };
                 let running = |state: &State| *state == State::Running;
                 let first = tasks.first()?;
                 let is_well = |id| now.sightings.get(id).is_none_or(|seen| !seen.state.is_unwell());
@@ -100,7 +100,7 @@ fn other_than(
     who: &str,
     id: &InstanceId,
     now: &Listing,
-) -> Option<Arc<str>> {
+) -> Option<SharedStr> {
     match now.sightings.get(id) {
         None => Some("not restarted, Connect lists it no more".into()),
         Some(seen) if seen.paused_or_stopped => {
@@ -117,7 +117,7 @@ impl Plan {
     /// The calls that restart what is due: what Connect refuses goes last, the connectors with the fewest attempts first.
     /// Each is made when it is asked for: in a big outage their names alone are megabytes.
     pub fn batches<'a>(&'a self, ledger: &'a Ledger) -> impl Iterator<Item = Batch> + 'a {
-        let mut due: BTreeMap<&Arc<str>, Vec<&Line>> = BTreeMap::new();
+        let mut due: BTreeMap<&SharedStr, Vec<&Line>> = BTreeMap::new();
         for line in self.due() {
             due.entry(&line.id.connector).or_default().push(line);
         }
@@ -139,14 +139,14 @@ fn is_refused(line: &Line, ledger: &Ledger) -> bool {
 
 /// One KIP-745 call restarts whatever has failed in a connector by the time it arrives. It is used only where that cannot
 /// restart anything else that is remembered: a neighbour that waits, gave up, or only just recovered.
-fn calls(connector: &Arc<str>, due: &[&Line], least: usize, ledger: &Ledger) -> Batch {
+fn calls(connector: &SharedStr, due: &[&Line], least: usize, ledger: &Ledger) -> Batch {
     let all_failed = due.iter().all(|line| line.state == Some(State::Failed));
     let remembered = ledger.records.of_connector(connector).iter().filter(|record| !record.is_well()).count();
     let (behind, others): (Vec<&Line>, Vec<&Line>) = due.iter().partition(|line| line.connector_first);
     let together = !ledger.one_by_one && behind.is_empty() && all_failed;
     if due.len() >= least && together && remembered == due.len() {
         let expected = due.iter().map(|line| line.id.clone()).collect();
-        return vec![Call::FailedOf { connector: Arc::clone(connector), expected }];
+        return vec![Call::FailedOf { connector: SharedStr::clone(connector), expected }];
     }
     let why = |line: &Line| match line.state {
         Some(State::Failed) => Why::Failed,
@@ -155,7 +155,8 @@ fn calls(connector: &Arc<str>, due: &[&Line], least: usize, ledger: &Ledger) -> 
     };
     let one = |line: &Line| Call::One { id: line.id.clone(), why: why(line) };
     let tasks: Vec<InstanceId> = behind.iter().map(|line| line.id.clone()).collect();
-    let first = (!tasks.is_empty()).then(|| Call::ConnectorFirst { connector: Arc::clone(connector), tasks });
+    let first =
+        (!tasks.is_empty()).then(|| Call::ConnectorFirst { connector: SharedStr::clone(connector), tasks });
     // What depends on it comes behind it, and nothing else does.
     others.into_iter().map(one).chain(first).chain(behind.into_iter().map(one)).collect()
 }

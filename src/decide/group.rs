@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::cause::{Cause, Key};
 use super::model::InstanceId;
+use super::shared::SharedStr;
 use super::time::Timestamp;
 
 /// What is remembered of a group between runs.
@@ -19,7 +20,7 @@ pub struct Group {
     /// When that run started.
     pub at: Timestamp,
     /// The connector that went first in it.
-    pub canary: Arc<str>,
+    pub canary: SharedStr,
 }
 
 /// One group in the plan of a run.
@@ -40,7 +41,7 @@ pub struct Together {
     /// What was restarted for it in this run.
     pub restarted: BTreeSet<InstanceId>,
     /// The connector that went first in this run.
-    pub canary: Option<Arc<str>>,
+    pub canary: Option<SharedStr>,
 }
 
 /// How far a group has come in this run.

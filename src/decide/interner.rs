@@ -4,35 +4,38 @@
 use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::hash::Hash;
-use std::sync::Arc;
+use std::ops::Deref;
 
-/// Keeps one copy of each value.
+/// Keeps one copy of each value, behind a pointer `P` that is cheap to clone.
 #[derive(Debug)]
-pub struct Interner<'a, T: ?Sized> {
-    known: Option<&'a HashSet<Arc<T>>>,
-    new: HashSet<Arc<T>>,
+pub struct Interner<'a, P> {
+    known: Option<&'a HashSet<P>>,
+    new: HashSet<P>,
 }
 
-impl<T: ?Sized> Default for Interner<'_, T> {
+impl<P> Default for Interner<'_, P> {
     fn default() -> Self {
         Self { known: None, new: HashSet::new() }
     }
 }
 
-impl<'a, T: ?Sized + Eq + Hash> Interner<'a, T> {
+impl<'a, P: Clone + Eq + Hash + Deref + Borrow<P::Target>> Interner<'a, P>
+where
+    P::Target: Eq + Hash,
+{
     /// One that shares also what is known already.
-    pub fn knowing(known: &'a HashSet<Arc<T>>) -> Self {
+    pub fn knowing(known: &'a HashSet<P>) -> Self {
         Self { known: Some(known), new: HashSet::new() }
     }
 
     /// The one copy of this.
-    pub fn share(&mut self, value: impl Borrow<T> + Into<Arc<T>>) -> Arc<T> {
+    pub fn share(&mut self, value: impl Borrow<P::Target> + Into<P>) -> P {
         let shared = self.known.and_then(|known| known.get(value.borrow()));
         if let Some(shared) = shared.or_else(|| self.new.get(value.borrow())) {
-            return Arc::clone(shared);
+            return shared.clone();
         }
         let new = value.into();
-        self.new.insert(Arc::clone(&new));
+        self.new.insert(new.clone());
         new
     }
 }

@@ -12,6 +12,7 @@ use super::model::{InstanceId, State};
 use super::outcome::Outcome;
 use super::policy::Policy;
 use super::record::{Attempt, Episode, Record, Streak};
+use super::shared::SharedStr;
 use super::table::{ByInstance, OfInstance};
 use super::time::Timestamp;
 
@@ -22,7 +23,7 @@ pub struct Ledger {
     pub run: u64,
     pub records: ByInstance<Record>,
     /// The worker's URL that the next run asks first, because the one before it did not do what it was asked for.
-    pub first_url: Option<Arc<str>>,
+    pub first_url: Option<SharedStr>,
     /// The call for several (KIP-745) is not understood, whatever Connect says of its version: a proxy drops the query. It
     /// restarted a connector's own instance that was well.
     pub one_by_one: bool,
@@ -127,8 +128,8 @@ impl Ledger {
     }
 
     /// Counts one more run for every connector that runs without a task, and none for the others.
-    fn see_no_tasks(&mut self, names: &BTreeSet<Arc<str>>, now: Timestamp) {
-        let ids = names.iter().map(|name| InstanceId { connector: Arc::clone(name), task: None });
+    fn see_no_tasks(&mut self, names: &BTreeSet<SharedStr>, now: Timestamp) {
+        let ids = names.iter().map(|name| InstanceId { connector: SharedStr::clone(name), task: None });
         let new = ids.filter(|id| !self.records.has(id)).map(Record::new).collect();
         self.records.extend(new);
         for record in self.records.iter_mut().filter(|record| record.absent.is_none()) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::cause::Cause;
 use super::model::{Counts, InstanceId, State};
 use super::select::Unmatched;
+use super::shared::SharedStr;
 use super::table::{ByInstance, OfInstance};
 use super::text::show_name;
 
@@ -19,7 +20,7 @@ pub struct Sighting {
     /// The root cause out of the trace, if there was a trace.
     pub cause: Option<Arc<Cause>>,
     /// The worker that wrote the status (`host:port`); it may be dead.
-    pub worker: Option<Arc<str>>,
+    pub worker: Option<SharedStr>,
 }
 
 /// One answer to `GET /connectors?expand=status`, reduced to what decisions
@@ -35,12 +36,12 @@ pub struct Listing {
     /// that the ledger remembers.
     pub sightings: ByInstance<Sighting>,
     /// Connectors that are `RUNNING` without a single task.
-    pub no_tasks: BTreeSet<Arc<str>>,
+    pub no_tasks: BTreeSet<SharedStr>,
     /// Connectors that are `PAUSED` or `STOPPED`, of those that the ledger
     /// remembers.
-    pub paused_or_stopped: BTreeSet<Arc<str>>,
+    pub paused_or_stopped: BTreeSet<SharedStr>,
     /// Connectors whose entry could not be understood.
-    pub not_understood: BTreeSet<Arc<str>>,
+    pub not_understood: BTreeSet<SharedStr>,
     /// `--include` matches none of the connectors.
     pub nothing_included: bool,
     /// What a person should know of this answer, one sentence each.

@@ -24,6 +24,7 @@ pub mod retry;
 pub mod row;
 pub mod secrets;
 pub mod select;
+pub mod shared;
 pub mod table;
 pub mod text;
 pub mod time;

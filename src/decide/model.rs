@@ -1,8 +1,8 @@
 //! The words of the domain as types: instances, their states, and how many there are. It owns no decision.
 
 use std::fmt;
-use std::sync::Arc;
 
+use super::shared::SharedStr;
 use super::text::{sanitize, show_name};
 
 /// A connector's own instance (`task` is `None`) or one of its tasks: the unit
@@ -10,7 +10,7 @@ use super::text::{sanitize, show_name};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId {
     /// The connector's name, exactly as the listing's key has it.
-    pub connector: Arc<str>,
+    pub connector: SharedStr,
     /// The task's number.
     pub task: Option<u32>,
 }
@@ -52,8 +52,8 @@ pub enum State {
     Unassigned,
     /// Since Connect 3.0.
     Restarting,
-    /// Anything that a newer Connect may invent. A thin pointer: it is in every line of a big outage, and never this.
-    Other(Arc<String>),
+    /// Anything that a newer Connect may invent.
+    Other(SharedStr),
 }
 
 impl State {
@@ -66,7 +66,7 @@ impl State {
             "STOPPED" => Self::Stopped,
             "UNASSIGNED" => Self::Unassigned,
             "RESTARTING" => Self::Restarting,
-            other => Self::Other(Arc::new(sanitize(other).into_owned())),
+            other => Self::Other(sanitize(other).into_owned().into()),
         }
     }
 

@@ -1,11 +1,10 @@
 //! What became of the restart of one instance, and what that means: how it is counted and told. It changes no record
 //! (`recording` does).
 
-use std::sync::Arc;
-
 use super::action::Action;
 use super::event::Event;
 use super::record::{NotTaken, Reply};
+use super::shared::SharedStr;
 
 /// What became of the restart of one instance. The text says why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,27 +12,27 @@ pub enum Outcome {
     /// Connect took it; that is not yet a recovery.
     Taken,
     /// Connect did it, and it failed again at once (500 "Failed to start").
-    FailedAgain(Arc<str>),
+    FailedAgain(SharedStr),
     /// 404 as Connect's JSON: deleted meanwhile, or a name that the worker cannot forward. The second in a row is charged.
-    NotFound(Arc<str>),
+    NotFound(SharedStr),
     /// 404 "Unknown task" of a task that is listed: deleted meanwhile, or its status was left behind (KAFKA-9472).
-    UnknownTask(Arc<str>),
+    UnknownTask(SharedStr),
     /// Not now: a rebalance, a busy worker. Surely not taken.
-    NotNow(Arc<str>),
+    NotNow(SharedStr),
     /// The worker or proxy that was asked could not reach the worker that has to do it. Surely not taken.
-    NotReached(Arc<str>, Unreached),
+    NotReached(SharedStr, Unreached),
     /// Not sent: by now it is no longer what made it due.
-    NoLongerDue(Arc<str>),
+    NoLongerDue(SharedStr),
     /// No worker got the request.
-    NotSent(Arc<str>),
+    NotSent(SharedStr),
     /// Connect cannot address this name, ever.
-    Unaddressable(Arc<str>),
+    Unaddressable(SharedStr),
     /// Not this one; another connector's may be allowed.
-    Refused(Arc<str>),
+    Refused(SharedStr),
     /// 401, or 403 of a proxy: nothing else will be allowed either.
-    Unauthorized(Arc<str>),
+    Unauthorized(SharedStr),
     /// Sent; Connect may have done it, or do it later.
-    Unknown(Arc<str>),
+    Unknown(SharedStr),
 }
 
 /// What a person can do where workers do not reach each other. A small value: an outage has a hundred thousand outcomes.
@@ -112,7 +111,7 @@ impl Outcome {
     }
 
     /// Why, where there is a reason to give.
-    pub fn text(&self) -> Option<&Arc<str>> {
+    pub fn text(&self) -> Option<&SharedStr> {
         match self {
             Self::Taken => None,
             Self::FailedAgain(text)

@@ -17,6 +17,7 @@ use super::model::{Counts, InstanceId, State};
 use super::policy::{CRASH_LOOP, LONG_UNWELL, Next, Policy};
 use super::record::{Episode, Record};
 use super::select::{Filter, Patterns};
+use super::shared::SharedStr;
 use super::table::{ByInstance, OfInstance};
 use super::text::{name_some, show_name};
 use super::time::Timestamp;
@@ -46,11 +47,11 @@ pub struct Line {
     /// The cause of its failure.
     pub cause: Option<Arc<Cause>>,
     /// The worker that reported its state.
-    pub worker: Option<Arc<str>>,
+    pub worker: Option<SharedStr>,
     /// Why it could not be done.
-    pub error: Option<Arc<str>>,
+    pub error: Option<SharedStr>,
     /// Why it is done like this, where that is not plain.
-    pub reason: Option<Arc<str>>,
+    pub reason: Option<SharedStr>,
     /// Its connector's own instance is restarted before it.
     pub connector_first: bool,
     /// By what right it may be restarted, where its action does not say so.
@@ -235,20 +236,20 @@ impl Plan {
             let episode = ledger.episode(&line.id)?;
             Some((episode.not_taken.is_some(), episode.attempts, episode.first_failed_at))
         });
-        let reason: Arc<str> =
+        let reason: SharedStr =
             format!("over the {limit} restarts of one run (--max-restarts-per-run)").into();
         for line in due.into_iter().skip(usize::try_from(left).unwrap_or(usize::MAX)) {
             line.action = Action::Deferred;
-            line.error = Some(Arc::clone(&reason));
+            line.error = Some(SharedStr::clone(&reason));
         }
     }
 
     /// Restarts nothing: Connect is not well.
     pub(super) fn leave_all(&mut self, illness: &str) {
-        let error: Arc<str> = illness.into();
+        let error: SharedStr = illness.into();
         for line in self.lines.iter_mut().filter(|line| line.action == Action::Due) {
             line.action = Action::Deferred;
-            line.error = Some(Arc::clone(&error));
+            line.error = Some(SharedStr::clone(&error));
             line.incomplete = true;
         }
     }
@@ -278,7 +279,7 @@ impl Judge<'_> {
         // Grown step by step, it would at last take twice the room: in an outage that is a tenth of all memory.
         lines.reserve_exact(listing.sightings.len().saturating_add(no_tasks.len()));
         lines.extend(no_tasks.into_iter().map(|name| {
-            let id = InstanceId { connector: Arc::clone(name), task: None };
+            let id = InstanceId { connector: SharedStr::clone(name), task: None };
             let event = self.becomes_long_unwell(&id);
             Line { state: Some(State::Running), event, ..Line::bare(id, Action::NoTasks) }
         }));
@@ -296,7 +297,7 @@ impl Judge<'_> {
         ByInstance::from(lines)
     }
 
-    fn line(&self, seen: Sighting, action: Action, running: &HashSet<Arc<str>>) -> Line {
+    fn line(&self, seen: Sighting, action: Action, running: &HashSet<SharedStr>) -> Line {
         let line = Line::seen(seen, action, self.ledger);
         let episode = self.ledger.episode(&line.id);
         if action == Action::Waiting && self.next_day(&line.id).is_some() {
@@ -329,14 +330,14 @@ impl Judge<'_> {
     }
 
     /// The connectors that run while one of their tasks is about to get its last restart.
-    fn running_connectors(&self, listing: &Listing) -> HashSet<Arc<str>> {
+    fn running_connectors(&self, listing: &Listing) -> HashSet<SharedStr> {
         let running = listing.sightings.iter().filter(|seen| {
             let records = self.ledger.records.of_connector(&seen.id.connector);
             seen.id.task.is_none()
                 && seen.state == State::Running
                 && records.iter().any(|record| self.is_last(&record.id, record.episode.as_ref()))
         });
-        running.map(|seen| Arc::clone(&seen.id.connector)).collect()
+        running.map(|seen| SharedStr::clone(&seen.id.connector)).collect()
     }
 
     fn next_day(&self, id: &InstanceId) -> Option<Timestamp> {
@@ -401,8 +402,8 @@ impl Judge<'_> {
     }
 
     /// Straight after its restart a connector has no tasks yet.
-    fn just_recovered(&self, name: &Arc<str>) -> bool {
-        self.recovered.contains(&InstanceId { connector: Arc::clone(name), task: None })
+    fn just_recovered(&self, name: &SharedStr) -> bool {
+        self.recovered.contains(&InstanceId { connector: SharedStr::clone(name), task: None })
     }
 
     fn warnings(&self, listing: &Listing) -> Vec<String> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::cause::Cause;
 use super::model::InstanceId;
+use super::shared::SharedStr;
 use super::table::OfInstance;
 use super::time::Timestamp;
 
@@ -55,7 +56,7 @@ pub struct Episode {
     /// The cause of its latest failure.
     pub cause: Option<Arc<Cause>>,
     /// The worker on which it failed.
-    pub worker: Option<Arc<str>>,
+    pub worker: Option<SharedStr>,
 }
 
 /// One restart request.
@@ -81,7 +82,7 @@ pub struct NotTaken {
     /// When a person was last told.
     pub told_at: Option<Timestamp>,
     /// What Connect said last; kept once it is lasting.
-    pub text: Option<Arc<str>>,
+    pub text: Option<SharedStr>,
 }
 
 /// How Connect did not take a restart.
@@ -236,7 +237,12 @@ impl NotTaken {
     const LASTING: u32 = 3;
 
     /// One more run with this reply, to the attempt of that run.
-    pub fn one_more(before: Option<&Self>, reply: Reply, attempt: &Attempt, text: Option<&Arc<str>>) -> Self {
+    pub fn one_more(
+        before: Option<&Self>,
+        reply: Reply,
+        attempt: &Attempt,
+        text: Option<&SharedStr>,
+    ) -> Self {
         let before = before.filter(|before| before.reply == reply);
         let more = Self {
             reply,

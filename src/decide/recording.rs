@@ -1,7 +1,6 @@
 //! What the run adds up to: the outcomes of its restarts are written into the plan's lines and the ledger, what Connect
 //! surely did not take is refunded, and what there is to tell comes out as events.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::action::Action;
@@ -11,6 +10,7 @@ use super::model::State;
 use super::outcome::{Outcome, Verdict};
 use super::plan::Plan;
 use super::record::NotTaken;
+use super::shared::SharedStr;
 use super::table::ByInstance;
 use super::time::Timestamp;
 use super::watch::{Fate, Watched};
@@ -20,9 +20,10 @@ const FAILED_AGAIN: &str = "failed again";
 impl Plan {
     /// Records what became of the attempts that were charged. `unsent` says why a due instance without an outcome got no
     /// request.
-    pub fn record(&mut self, ledger: &mut Ledger, charges: ByInstance<Charge>, unsent: &Arc<str>) {
+    pub fn record(&mut self, ledger: &mut Ledger, charges: ByInstance<Charge>, unsent: &SharedStr) {
         for charge in charges {
-            let outcome = charge.outcome.clone().unwrap_or_else(|| Outcome::NotSent(Arc::clone(unsent)));
+            let outcome =
+                charge.outcome.clone().unwrap_or_else(|| Outcome::NotSent(SharedStr::clone(unsent)));
             let verdict = judge(ledger, &charge, &outcome);
             if let Some(line) = self.lines.get_mut(&charge.id) {
                 line.action = verdict.action;

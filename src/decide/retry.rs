@@ -2,13 +2,13 @@
 //! say. It finds who is meant, and says why somebody is not restarted; what a restart is, is told where a run's are.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use super::action::Action;
 use super::ledger::Ledger;
 use super::listing::{Listing, Sighting};
 use super::model::{InstanceId, State};
 use super::plan::{Line, Plan, Right, Rules};
+use super::shared::SharedStr;
 use super::text::{name_some, read_name, show_name};
 use super::time::Timestamp;
 
@@ -135,7 +135,7 @@ fn line(seen: Sighting, ledger: &Ledger, rules: Rules<'_>) -> Line {
     let line = Line::seen(seen, Action::Due, ledger);
     let line = Line { right: Right::Asked, cause: line.cause.filter(|_| !runs), ..line };
     match left_out {
-        Some((action, why)) => Line { action, error: Some(Arc::from(why)), ..line },
+        Some((action, why)) => Line { action, error: Some(SharedStr::from(why)), ..line },
         None => line,
     }
 }

@@ -11,6 +11,7 @@ use super::ledger::Ledger;
 use super::plan::{Line, Plan, Right};
 use super::policy::{Next, Policy, Wait};
 use super::record::{Attempt, Record};
+use super::shared::SharedStr;
 use super::text::show_name;
 use super::time::Timestamp;
 
@@ -149,7 +150,7 @@ pub struct GroupRow<'a> {
     /// When the first of its members failed.
     pub since: Option<Timestamp>,
     /// Who went first: in this run, else in the last that sent a wave of it. In a plan that is not carried out: who would.
-    pub canary: Option<&'a Arc<str>>,
+    pub canary: Option<&'a SharedStr>,
     /// Bad waves in a row.
     pub bad_waves: u32,
     /// When its next wave may go; `None` when nobody has a restart left and none will come.

@@ -23,6 +23,7 @@ use super::policy::{Next, Pace, Policy, Wait};
 use super::record::Record;
 use super::row::{Row, View};
 use super::select::{Filter, Patterns};
+use super::shared::SharedStr;
 use super::table::ByInstance;
 use super::time::Timestamp;
 use super::watch::Watched;
@@ -957,7 +958,7 @@ fn any_history(runs: usize) -> impl Strategy<Value = Vec<&'static str>> {
 }
 
 fn any_outcome() -> impl Strategy<Value = Outcome> {
-    let text = || std::sync::Arc::<str>::from("x");
+    let text = || SharedStr::from("x");
     prop_oneof![
         6 => Just(Outcome::Taken),
         1 => Just(Outcome::FailedAgain(text())),

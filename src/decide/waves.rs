@@ -4,7 +4,6 @@
 //! its numbers are printed by `cargo bench --bench recovery`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::action::Action;
 use super::cause::Key;
@@ -15,6 +14,7 @@ use super::outcome::Outcome;
 use super::plan::{Line, Plan, Right};
 use super::policy::{Next, Policy};
 use super::record::Episode;
+use super::shared::SharedStr;
 use super::table::ByInstance;
 use super::text::show_name;
 use super::time::Timestamp;
@@ -74,11 +74,11 @@ impl Ledger {
     }
 
     /// Remembers that this run sent a wave of a group.
-    pub(super) fn note_wave(&mut self, key: Key, canary: &Arc<str>, now: Timestamp) {
+    pub(super) fn note_wave(&mut self, key: Key, canary: &SharedStr, now: Timestamp) {
         let run = self.run;
         let remembered = self.groups.iter_mut().find(|group| group.key == key);
         let bad_waves = remembered.as_ref().map_or(0, |group| group.bad_waves);
-        let group = Group { key, bad_waves, run, at: now, canary: Arc::clone(canary) };
+        let group = Group { key, bad_waves, run, at: now, canary: SharedStr::clone(canary) };
         if let Some(remembered) = remembered {
             *remembered = group;
         } else {
@@ -247,7 +247,7 @@ impl Plan {
             };
             let who = canary().map_or_else(|| "another".into(), |name| show_name(name));
             let all = group.connectors;
-            let reason: Arc<str> = match group.stage {
+            let reason: SharedStr = match group.stage {
                 Stage::Goes => format!("{who} goes first for all {all} connectors of this cause"),
                 Stage::NotTaken => format!("{who} was to go first for all {all} connectors of this cause"),
                 Stage::FailedAgain => {
@@ -266,7 +266,7 @@ impl Plan {
                     && line.action == Action::Waiting
                     && (line.reason.is_none() || line.connector_first)
                 {
-                    line.reason = Some(Arc::clone(&reason));
+                    line.reason = Some(SharedStr::clone(&reason));
                 }
             }
         }
@@ -306,7 +306,7 @@ impl Plan {
             }
             if let Some(group) = self.groups.iter_mut().find(|group| Some(group.cause.key) == key) {
                 group.stage = Stage::Goes;
-                group.canary = Some(Arc::clone(&id.connector));
+                group.canary = Some(SharedStr::clone(&id.connector));
             }
         }
     }
@@ -322,11 +322,11 @@ impl Together {
     fn next_wave(&mut self, lines: &mut ByInstance<Line>, ledger: &Ledger, policy: &Policy, now: Timestamp) {
         let is_first = self.restarted.is_empty();
         let resting = is_first && !self.proven && !self.asked && self.rests(ledger, policy, now);
-        let mut candidates: BTreeMap<Arc<str>, Vec<InstanceId>> = BTreeMap::new();
+        let mut candidates: BTreeMap<SharedStr, Vec<InstanceId>> = BTreeMap::new();
         for id in &self.members {
             let Some(line) = lines.get(id) else { continue };
             if !resting && self.may_go(line, ledger.episode(id), is_first, policy, now) {
-                candidates.entry(Arc::clone(&id.connector)).or_default().push(id.clone());
+                candidates.entry(SharedStr::clone(&id.connector)).or_default().push(id.clone());
             }
         }
         let order = |ids: &[InstanceId]| {
@@ -336,8 +336,8 @@ impl Together {
             let attempts = episodes().map(|episode| episode.attempts).min();
             (refused, attempts, episodes().map(last).min())
         };
-        let mut connectors: Vec<(Arc<str>, Vec<InstanceId>)> = candidates.into_iter().collect();
-        connectors.sort_by_cached_key(|(name, ids)| (order(ids), Arc::clone(name)));
+        let mut connectors: Vec<(SharedStr, Vec<InstanceId>)> = candidates.into_iter().collect();
+        connectors.sort_by_cached_key(|(name, ids)| (order(ids), SharedStr::clone(name)));
         let wave: BTreeSet<&InstanceId> =
             connectors.iter().take(self.size).flat_map(|(_, ids)| ids).collect();
         for id in &self.members {
@@ -352,7 +352,7 @@ impl Together {
             }
         }
         if is_first && self.canary.is_none() {
-            self.canary = connectors.first().map(|(name, _)| Arc::clone(name));
+            self.canary = connectors.first().map(|(name, _)| SharedStr::clone(name));
         }
         if wave.is_empty() {
             self.stage = if is_first { Stage::Rests } else { Stage::Went };

@@ -1,7 +1,6 @@
 //! What a person and a script see, whole: the table at each width, every document, the quiet line. One small cluster goes
 //! through the real decisions; a change of what is shown is a change of a snapshot here.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use insta::assert_snapshot;
@@ -18,6 +17,7 @@ use crate::decide::policy::tests::doubling;
 use crate::decide::policy::{Pace, Policy, Wait};
 use crate::decide::row::View;
 use crate::decide::select::{Filter, Patterns};
+use crate::decide::shared::SharedStr;
 use crate::decide::table::ByInstance;
 use crate::decide::time::Timestamp;
 use crate::decide::watch::Watched;
@@ -200,7 +200,7 @@ fn task(name: &str, number: u32) -> InstanceId {
     InstanceId::task(name, number)
 }
 
-fn why(text: &str) -> Arc<str> {
+fn why(text: &str) -> SharedStr {
     text.into()
 }
 

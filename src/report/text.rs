@@ -18,6 +18,7 @@ use crate::decide::model::{Counts, InstanceId};
 use crate::decide::plan::{Line, Plan};
 use crate::decide::policy::Next;
 use crate::decide::row::{GroupRow, Row, View};
+use crate::decide::shared::SharedStr;
 use crate::decide::text::{sanitize, show_name};
 use crate::decide::time::Timestamp;
 
@@ -292,7 +293,7 @@ fn of_instance(row: &Row<'_>, now: Timestamp) -> Shown {
     };
     let text = |cause: &Option<Arc<Cause>>| cause.as_ref().map(|cause| sanitize(&cause.text).into_owned());
     let first = text(&row.first_cause).map(|first| format!("first: {first}"));
-    let shown = |text: &Option<Arc<str>>| text.as_deref().map(|text| sanitize(text).into_owned());
+    let shown = |text: &Option<SharedStr>| text.as_deref().map(|text| sanitize(text).into_owned());
     let why: Vec<String> =
         [shown(&line.error), shown(&line.reason), text(&line.cause), first].into_iter().flatten().collect();
     let cells = [

@@ -21,6 +21,7 @@ use crate::decide::interner::Interner;
 use crate::decide::ledger::Ledger;
 use crate::decide::model::InstanceId;
 use crate::decide::record::{Attempt, Episode, NotTaken, Record, Reply, Streak};
+use crate::decide::shared::SharedStr;
 use crate::decide::table::ByInstance;
 use crate::decide::time::Timestamp;
 
@@ -145,7 +146,7 @@ pub fn read<R: Read>(
     let ledger = Ledger {
         run: body.run,
         records: body.instances.0,
-        first_url: body.first_url.map(Arc::from),
+        first_url: body.first_url.map(SharedStr::from),
         one_by_one: body.one_by_one,
         careful: body.careful,
         groups: groups.map_err(|why| Refusal::Corrupt(why.to_owned()))?,
@@ -298,8 +299,8 @@ enum Written<'a> {
 /// One copy of what many records share.
 #[derive(Default)]
 struct Shared {
-    texts: Interner<'static, str>,
-    causes: Interner<'static, Cause>,
+    texts: Interner<'static, SharedStr>,
+    causes: Interner<'static, Arc<Cause>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -629,10 +630,10 @@ mod tests {
         let time = || any::<u64>().prop_map(Timestamp::from_millis);
         let streak =
             move || prop::option::of((any::<u64>(), time()).prop_map(|(runs, since)| Streak { runs, since }));
-        let text = || prop::option::of("\\PC{0,12}|[\\x00-\\x20\"\\\\]{0,4}".prop_map(Arc::from));
+        let text = || prop::option::of("\\PC{0,12}|[\\x00-\\x20\"\\\\]{0,4}".prop_map(SharedStr::from));
         let cause = move || {
             text().prop_map(|text| {
-                text.map(|text: Arc<str>| {
+                text.map(|text: SharedStr| {
                     Arc::new(Cause { text: (*text).into(), key: Key(7), advice: Advice::Passes })
                 })
             })

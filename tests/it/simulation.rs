@@ -24,6 +24,7 @@ use connector_guardian::decide::plan::Rules;
 use connector_guardian::decide::policy::{Pace, Policy, TogetherPolicy, Wait};
 use connector_guardian::decide::record::Episode;
 use connector_guardian::decide::select::{Filter, Patterns};
+use connector_guardian::decide::shared::SharedStr;
 use connector_guardian::decide::time::Timestamp;
 use connector_guardian::exit::{Failure, Kind};
 use connector_guardian::report::RunReport;
@@ -132,7 +133,7 @@ impl Cluster for Virtual {
 
     fn begin_with(&self, _: Option<&str>) {}
 
-    fn begin_next_with(&self) -> Option<Arc<str>> {
+    fn begin_next_with(&self) -> Option<SharedStr> {
         None
     }
 
@@ -286,9 +287,9 @@ impl World {
 
     fn restart(&mut self, call: &Call) -> Sent {
         let (name, ids) = match call {
-            Call::FailedOf { connector, expected } => (Arc::clone(connector), expected.clone()),
-            Call::One { id, .. } => (Arc::clone(&id.connector), vec![id.clone()]),
-            Call::ConnectorFirst { connector, tasks } => (Arc::clone(connector), tasks.clone()),
+            Call::FailedOf { connector, expected } => (SharedStr::clone(connector), expected.clone()),
+            Call::One { id, .. } => (SharedStr::clone(&id.connector), vec![id.clone()]),
+            Call::ConnectorFirst { connector, tasks } => (SharedStr::clone(connector), tasks.clone()),
         };
         let all = |outcome: Outcome| Sent::Done(ids.iter().map(|id| (id.clone(), outcome.clone())).collect());
         if self.unreachable || self.dice.one_in(40) {
@@ -301,7 +302,7 @@ impl World {
         if self.dice.one_in(50) {
             return all(Outcome::Refused("405".into()));
         }
-        let Some(connector) = self.connectors.get(&*name).filter(|connector| !connector.deleted) else {
+        let Some(connector) = self.connectors.get::<str>(&name).filter(|connector| !connector.deleted) else {
             return all(Outcome::NotFound("404".into()));
         };
         if connector.paused {
@@ -346,10 +347,10 @@ impl World {
         }
     }
 
-    fn failed_of(&self, name: &Arc<str>) -> Vec<InstanceId> {
+    fn failed_of(&self, name: &SharedStr) -> Vec<InstanceId> {
         let instances = self.connectors.get(&**name).map(|connector| &connector.instances);
         let failed = instances.into_iter().flatten().filter(|(_, truth)| **truth == Truth::Failed);
-        failed.map(|(task, _)| InstanceId { connector: Arc::clone(name), task: *task }).collect()
+        failed.map(|(task, _)| InstanceId { connector: SharedStr::clone(name), task: *task }).collect()
     }
 
     fn do_restart(&mut self, id: &InstanceId) {
@@ -371,7 +372,7 @@ impl World {
     }
 
     /// The plain call for a connector that runs, which touches no task.
-    fn restart_connector_first(&mut self, name: &Arc<str>, tasks: &[InstanceId]) {
+    fn restart_connector_first(&mut self, name: &SharedStr, tasks: &[InstanceId]) {
         let Some(connector) = self.connectors.get_mut(&**name) else { return };
         let Some(own) = connector.instances.get_mut(&None) else { return };
         if *own != Truth::Running {

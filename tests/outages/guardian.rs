@@ -4,7 +4,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
 use connector_guardian::cli::{Parsed, parse};
@@ -22,6 +21,7 @@ use connector_guardian::store::{Loaded, Store};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::world::{MINUTE, Millis, World};
+use connector_guardian::decide::shared::SharedStr;
 
 const PERIOD: Millis = 5 * MINUTE;
 /// An answer of an idle worker.
@@ -84,7 +84,7 @@ impl Virtual {
                 let counts = if task.is_some() { &mut listing.tasks } else { &mut listing.connectors };
                 counts.add(Some(&state));
                 if state.is_unwell() || known.has(name) {
-                    let id = InstanceId { connector: Arc::clone(name), task };
+                    let id = InstanceId { connector: SharedStr::clone(name), task };
                     sightings.push(Sighting { id, state, paused_or_stopped: false, cause, worker: None });
                 }
             };
@@ -142,7 +142,7 @@ impl Cluster for Virtual {
 
     fn begin_with(&self, _: Option<&str>) {}
 
-    fn begin_next_with(&self) -> Option<Arc<str>> {
+    fn begin_next_with(&self) -> Option<SharedStr> {
         None
     }
 }

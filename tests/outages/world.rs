@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use connector_guardian::decide::cause::Cause;
 use connector_guardian::decide::model::State;
+use connector_guardian::decide::shared::SharedStr;
 
 /// A moment or a length, in milliseconds.
 pub type Millis = u64;
@@ -97,7 +98,7 @@ pub struct World {
     again: Again,
     /// When which system is down.
     outages: Vec<(&'static str, Range<Millis>)>,
-    pub connectors: Vec<Arc<str>>,
+    pub connectors: Vec<SharedStr>,
     /// In the order of their connectors.
     pub tasks: Vec<Task>,
 }
