@@ -15,7 +15,7 @@ use super::ledger::Ledger;
 use super::listing::{Listing, Sighting};
 use super::model::{Counts, InstanceId, State};
 use super::policy::{CRASH_LOOP, LONG_UNWELL, Next, Policy};
-use super::record::{Episode, Record};
+use super::record::{Attempt, Episode, Record};
 use super::select::{Filter, Patterns};
 use super::shared::SharedStr;
 use super::table::{ByInstance, OfInstance};
@@ -90,6 +90,8 @@ pub struct Plan {
     pub lines: ByInstance<Line>,
     /// Failures of one cause that go together.
     pub groups: Vec<Together>,
+    /// Of each cause of which nobody has a restart left: who gets one more, once `--keep-trying` is over after this attempt.
+    pub next_tries: BTreeMap<InstanceId, Attempt>,
     /// All that it restarts is watched, for somebody who waits for what becomes of it.
     pub stays: bool,
     /// What a person should know besides, one sentence each.
@@ -108,6 +110,7 @@ pub fn plan(ledger: &mut Ledger, mut listing: Listing, rules: Rules<'_>, now: Ti
         counts: Some((listing.connectors.clone(), judge.tasks(&listing))),
         lines: judge.lines(listing),
         groups: Vec::new(),
+        next_tries: BTreeMap::new(),
         stays: false,
     };
     plan.warn_long_in_transition(ledger, rules);

@@ -48,14 +48,14 @@ pub enum View {
 
 impl View {
     /// The run from which the plan was made.
-    fn run(self) -> u64 {
+    pub fn run(self) -> u64 {
         match self {
             Self::Run(run) | Self::Before(run) | Self::After(run) => run,
         }
     }
 
     /// What this run did not do comes with the next one at the earliest.
-    fn to_come(self, next: Next) -> Next {
+    pub fn to_come(self, next: Next) -> Next {
         match next {
             Next::Runs(0) => Next::Runs(1),
             Next::Runs(runs) => Next::Runs(self.away(runs)),

@@ -282,7 +282,7 @@ impl Plan {
             let alone = key.is_none().then_some(&line.id);
             alike.entry((key, alone)).or_default().push(line);
         }
-        let mut chosen = Vec::new();
+        let (mut chosen, mut next_tries) = (Vec::new(), BTreeMap::new());
         for lines in alike.values().filter(|lines| lines.iter().all(|line| line.action == Action::GaveUp)) {
             let last = |line: &&&Line| ledger.episode(&line.id).and_then(|episode| episode.last_attempt);
             let latest = lines.iter().filter_map(|line| last(&line)).max_by_key(|last| last.run);
@@ -294,8 +294,15 @@ impl Plan {
                 .iter()
                 .filter(|line| !not_today(line))
                 .min_by_key(|line| last(line).map(|last| (last.run, line.id.clone())));
-            chosen.extend(oldest.filter(|_| over).map(|line| line.id.clone()));
+            match (oldest, latest) {
+                (Some(line), _) if over => chosen.push(line.id.clone()),
+                (Some(line), Some(latest)) => {
+                    next_tries.insert(line.id.clone(), latest);
+                }
+                _ => {}
+            }
         }
+        self.next_tries = next_tries;
         for id in chosen {
             let key = self.lines.get(&id).and_then(|line| line.cause.as_ref()).map(|cause| cause.key);
             if let Some(line) = self.lines.get_mut(&id) {

@@ -10,8 +10,9 @@ mod tests;
 
 use std::time::Duration;
 
+use crate::decide::action::Action;
 use crate::decide::ledger::Ledger;
-use crate::decide::plan::{Line, Plan};
+use crate::decide::plan::{Line, Plan, Right};
 use crate::decide::policy::Policy;
 use crate::decide::row::{GroupRow, Row, View};
 use crate::decide::time::Timestamp;
@@ -83,6 +84,12 @@ impl RunReport {
     fn row<'a>(&'a self, line: &'a Line, groups: &[GroupRow<'_>]) -> Option<Row<'a>> {
         let (about, view) = (self.about.as_ref()?, self.view?);
         let row = Row::new(line, &self.ledger, &about.policy, view, about.now());
+        let sent = line.right == Right::BeyondLimit && line.action != Action::Due;
+        let last = || self.ledger.episode(&line.id)?.last_attempt.as_ref();
+        let tried = self.plan.as_ref().and_then(|plan| plan.next_tries.get(&line.id));
+        let tried = tried.or_else(|| last().filter(|_| sent));
+        let next_try = tried.and_then(|last| about.policy.next_try(last, view.run(), about.now()));
+        let row = Row { next: row.next.or(next_try.map(|next| view.to_come(next))), ..row };
         Some(match groups.iter().find(|group| group.has(line)) {
             Some(group) => row.not_before(group),
             None => row,

@@ -325,37 +325,39 @@ fn of_group(report: &RunReport, group: &GroupRow<'_>, alone: &[&Line], now: Time
         (Some(next), _) => when(next, now),
         (None, action) => nothing_comes(action).to_owned(),
     };
-    let rows: Vec<Row<'_>> = group.lines.iter().filter_map(|line| report.row(line, &[])).collect();
-    of_many(&rows, action, [done, next, group.fate()], now)
+    of_many(report, &group.lines, action, [done, next, group.fate()], now)
 }
 
 /// So is what came to the same.
 fn of_alike(report: &RunReport, lines: &[&Line], now: Timestamp) -> Shown {
-    let rows: Vec<Row<'_>> = lines.iter().filter_map(|line| report.row(line, &[])).collect();
-    let action = rows.first().map_or(Action::Waiting, |row| row.line.action);
-    let mut all_next: Vec<String> = rows.iter().map(|row| next(row, now)).collect();
-    all_next.dedup();
-    let next = match &*all_next {
-        [one] => one.clone(),
-        _ => "-".to_owned(),
-    };
-    of_many(&rows, action, [words(action).to_owned(), next, String::new()], now)
+    let action = lines.first().map_or(Action::Waiting, |line| line.action);
+    let mut all = lines.iter().filter_map(|line| report.row(line, &[])).map(|row| next(&row, now));
+    let next = all.next().filter(|first| all.all(|other| other == *first)).unwrap_or_else(|| "-".to_owned());
+    of_many(report, lines, action, [words(action).to_owned(), next, String::new()], now)
 }
 
-fn of_many(rows: &[Row<'_>], action: Action, [done, next, fate]: [String; 3], now: Timestamp) -> Shown {
-    let connectors: BTreeSet<&str> = rows.iter().map(|row| &*row.line.id.connector).collect();
-    let tasks = rows.iter().filter(|row| row.line.id.task.is_some()).count();
+fn of_many(
+    report: &RunReport,
+    lines: &[&Line],
+    action: Action,
+    [done, next, fate]: [String; 3],
+    now: Timestamp,
+) -> Shown {
+    // Made anew for each question: in a big outage they are more than what is remembered.
+    let rows = || lines.iter().filter_map(|line| report.row(line, &[]));
+    let connectors: BTreeSet<&str> = lines.iter().map(|line| &*line.id.connector).collect();
+    let tasks = lines.iter().filter(|line| line.id.task.is_some()).count();
     let mut states: Vec<&str> =
-        rows.iter().map(|row| row.line.state.as_ref().map_or("-", |state| state.as_str())).collect();
+        lines.iter().map(|line| line.state.as_ref().map_or("-", |state| state.as_str())).collect();
     states.dedup();
-    let attempts = || rows.iter().map(|row| row.attempts);
+    let attempts = || rows().map(|row| row.attempts);
     let attempts = match (attempts().min().unwrap_or_default(), attempts().max().unwrap_or_default()) {
         (fewest, most) if fewest == most => most.to_string(),
         (fewest, most) => format!("{fewest}-{most}"),
     };
-    let since = rows.iter().filter_map(|row| row.first_failed_at).min();
+    let since = rows().filter_map(|row| row.first_failed_at).min();
     let since = since.map(|since| format!("since {}", clock(since, now)));
-    let cause = rows.iter().find_map(|row| row.line.cause.as_ref());
+    let cause = lines.iter().find_map(|line| line.cause.as_ref());
     let no_help = cause.is_some_and(|cause| cause.advice == Advice::NeedsPerson && action.is_failed_now());
     let before = since.into_iter().chain(no_help.then(|| "no restart fixes this".to_owned()));
     let before = match before.collect::<Vec<_>>().join(", ") {
@@ -367,7 +369,7 @@ fn of_many(rows: &[Row<'_>], action: Action, [done, next, fate]: [String; 3], no
         if tasks > 0 { tasks.to_string() } else { String::new() },
         if let [one] = &*states { (*one).to_owned() } else { "FAILED".to_owned() },
         done,
-        of_limit(attempts, rows.iter().filter_map(|row| row.limit).max()),
+        of_limit(attempts, rows().filter_map(|row| row.limit).max()),
         next,
         fate,
     ];

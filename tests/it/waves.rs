@@ -136,6 +136,30 @@ fn old_workers_are_watched_too() {
     }
 }
 
+#[test]
+fn what_was_given_up_says_when_it_is_tried_again() {
+    // Of two with one cause the one that was left alone for longer is next, and they take turns.
+    let connect = outage(1, &Failure::always());
+    let guardian = Guardian::at(&connect.url())
+        .env("MAX_RESTART", "1")
+        .env("EXPONENTIAL_RATIO", "1")
+        .env("GUARDIAN_KEEP_TRYING", "2");
+    let next = || {
+        let (document, _) = guardian.run_json();
+        [0, 1].map(|task| {
+            let line = instance(&document, "c00", Some(task));
+            format!("{} {}", line["action"].as_str().unwrap(), line["next"]["runs"])
+        })
+    };
+    assert_eq!(next(), ["restarted null", "restarted null"]);
+    assert_eq!(next(), ["gave_up 1", "gave_up null"]);
+    let table = guardian.with(&["status"]).exits(0).stdout;
+    assert!(table.contains("in 1 run") || table.contains("next run"), "{table}");
+    assert_eq!(next(), ["restarted 2", "gave_up null"]);
+    assert_eq!(next(), ["gave_up null", "gave_up 1"]);
+    assert_eq!(next(), ["gave_up null", "restarted 2"]);
+}
+
 // === Connect itself is sick ===
 
 #[test]
