@@ -12,11 +12,11 @@ use crate::config::Config;
 use crate::connect::{Cluster, Known};
 use crate::decide::action::Action;
 use crate::decide::event::Event;
-use crate::decide::ledger::{Charge, Ledger};
+use crate::decide::ledger::Ledger;
 use crate::decide::listing::Listing;
 use crate::decide::model::State;
 use crate::decide::outcome::Outcome;
-use crate::decide::plan::{Plan, Right, Rules, plan};
+use crate::decide::plan::{Plan, Rules, plan};
 use crate::decide::policy::Policy;
 use crate::decide::retry::Asked;
 use crate::decide::row::View;
@@ -169,7 +169,7 @@ pub async fn one_run<C: Cluster, S: Store>(
     let (mut remedy, mut sent, mut waves, mut watched) = (None, 0_u64, 0_u32, ByInstance::default());
     while plan.due().next().is_some() {
         log_due(plan, ledger, policy);
-        let mut charges = charge(plan, ledger, policy, now);
+        let mut charges = plan.charge(ledger, policy, now);
         plan.note_waves(ledger, now);
         if let Err(failure) = store.charge(ledger, now.plus(options.deadline)).await {
             plan.record(ledger, charges, &"not sent, because the state could not be written".into());
@@ -239,24 +239,6 @@ pub async fn one_run<C: Cluster, S: Store>(
         report.failure = Some(failure);
     }
     Ok(report)
-}
-
-/// Charges an attempt to all that is due.
-fn charge(plan: &Plan, ledger: &mut Ledger, policy: &Policy, now: Timestamp) -> ByInstance<Charge> {
-    // In one piece: in an outage these are megabytes, and what grows leaves holes behind.
-    let mut charges = Vec::with_capacity(plan.due().count());
-    charges.extend(plan.due().map(|line| {
-        let has_none_left = ledger.episode(&line.id).is_some_and(|episode| policy.gives_up(episode));
-        let mut charge = ledger.charge(&line.id, now);
-        if line.connector_first {
-            ledger.charge_connector(&mut charge);
-        }
-        if line.right == Right::BeyondLimit || (line.right == Right::Asked && has_none_left) {
-            ledger.charge_beyond_limit(&charge);
-        }
-        charge
-    }));
-    charges.into()
 }
 
 /// Whether the run has time for another wave and a look at it.

@@ -1,5 +1,5 @@
-//! What the run adds up to: the outcomes of its restarts are written into the plan's lines and the ledger, what Connect
-//! surely did not take is refunded, and what there is to tell comes out as events.
+//! What a run costs and adds up to: all that is due is charged; the outcomes of its restarts are written into the plan's
+//! lines and the ledger, what Connect surely did not take is refunded, and what there is to tell comes out as events.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use super::event::Event;
 use super::ledger::{Charge, Ledger};
 use super::model::State;
 use super::outcome::{Outcome, Verdict};
-use super::plan::Plan;
+use super::plan::{Plan, Right};
+use super::policy::Policy;
 use super::record::NotTaken;
 use super::shared::SharedStr;
 use super::table::ByInstance;
@@ -18,6 +19,24 @@ use super::watch::{Fate, Watched};
 const FAILED_AGAIN: &str = "failed again";
 
 impl Plan {
+    /// Charges an attempt to all that is due.
+    pub fn charge(&self, ledger: &mut Ledger, policy: &Policy, now: Timestamp) -> ByInstance<Charge> {
+        // In one piece: in an outage these are megabytes, and what grows leaves holes behind.
+        let mut charges = Vec::with_capacity(self.due().count());
+        charges.extend(self.due().map(|line| {
+            let has_none_left = ledger.episode(&line.id).is_some_and(|episode| policy.gives_up(episode));
+            let mut charge = ledger.charge(&line.id, now);
+            if line.connector_first {
+                ledger.charge_connector(&mut charge);
+            }
+            if line.right == Right::BeyondLimit || (line.right == Right::Asked && has_none_left) {
+                ledger.charge_beyond_limit(&charge);
+            }
+            charge
+        }));
+        charges.into()
+    }
+
     /// Records what became of the attempts that were charged. `unsent` says why a due instance without an outcome got no
     /// request.
     pub fn record(&mut self, ledger: &mut Ledger, charges: ByInstance<Charge>, unsent: &SharedStr) {

@@ -13,11 +13,11 @@ use super::action::Action;
 use super::calls::{Call, Why};
 use super::cause::Cause;
 use super::event::Event;
-use super::ledger::{Charge, Ledger};
+use super::ledger::Ledger;
 use super::listing::{Listing, Sighting};
 use super::model::{InstanceId, State};
 use super::outcome::{Outcome, Unreached};
-use super::plan::{Line, Plan, Right, Rules, plan};
+use super::plan::{Line, Plan, Rules, plan};
 use super::policy::tests::doubling;
 use super::policy::{Next, Pace, Policy, Wait};
 use super::record::Record;
@@ -113,16 +113,11 @@ impl World {
 
     /// Charges what is due, and lets every restart end in `outcome`.
     fn restart(&mut self, plan: &mut Plan, outcome: &Outcome) {
-        let charges = plan.due().map(|line| {
-            let mut charge = self.ledger.charge(&line.id, self.now);
-            if line.connector_first {
-                self.ledger.charge_connector(&mut charge);
-                charge.connector_restarted = true;
-            }
+        let mut charges = plan.charge(&mut self.ledger, &self.policy, self.now);
+        for charge in charges.iter_mut() {
+            charge.connector_restarted = charge.connector_first;
             charge.note(outcome.clone(), self.now);
-            charge
-        });
-        let charges = charges.collect();
+        }
         plan.record(&mut self.ledger, charges, &"unsent".into());
     }
 
@@ -157,17 +152,8 @@ impl World {
         back: impl Fn(&InstanceId) -> bool,
     ) -> String {
         let names: BTreeSet<String> = plan.due().map(|line| line.id.connector.to_string()).collect();
-        let charges: ByInstance<Charge> = plan
-            .due()
-            .map(|line| {
-                let mut charge = self.ledger.charge(&line.id, self.now);
-                if line.right == Right::BeyondLimit {
-                    self.ledger.charge_beyond_limit(&charge);
-                }
-                charge.note(Outcome::Taken, self.now);
-                charge
-            })
-            .collect();
+        let mut charges = plan.charge(&mut self.ledger, &self.policy, self.now);
+        charges.iter_mut().for_each(|charge| charge.note(Outcome::Taken, self.now));
         plan.note_waves(&mut self.ledger, self.now);
         for charge in charges.iter().filter(|charge| back(&charge.id)) {
             let (own, tasks) = self.connectors.get_mut(&*charge.id.connector).unwrap();
@@ -553,6 +539,24 @@ fn what_connect_did_not_take_is_refunded() {
     let mut world = World::new().with("a", "FAILED", &[]);
     world.run_with(&Outcome::NotFound(text()));
     assert_snapshot!(world.run_with(&Outcome::NotFound(text())), @"a FAILED failed 1 next 2 runs");
+}
+
+#[test]
+fn a_restart_beyond_the_limit_that_connect_did_not_take_is_refunded_with_its_right() {
+    let mut world = World::new().with("a", "FAILED", &[]).policy(|policy| {
+        policy.max_restart = Some(1);
+        policy.together.keep_trying = Some(Wait::Runs(2));
+    });
+    world.run_with(&Outcome::Taken);
+    world.run();
+    let own = |world: &World| {
+        let episode = world.ledger.records.first().and_then(|record| record.episode.as_ref()).unwrap();
+        (episode.attempts, episode.extra)
+    };
+    for (outcome, left) in [(Outcome::NotNow("HTTP".into()), (1, 0)), (Outcome::Taken, (2, 1))] {
+        world.run_with(&outcome);
+        assert_eq!(own(&world), left, "{outcome:?}");
+    }
 }
 
 #[test]

@@ -140,16 +140,11 @@ impl World {
         plan.record_told(&mut self.ledger, self.now);
         let mut watched: ByInstance<Watched> = ByInstance::default();
         while plan.due().next().is_some() {
-            let charges = plan.due().map(|line| {
-                let mut charge = self.ledger.charge(&line.id, self.now);
-                let found = self.outcomes.iter().find(|(id, _)| *id == line.id);
-                if line.connector_first {
-                    self.ledger.charge_connector(&mut charge);
-                }
+            let mut charges = plan.charge(&mut self.ledger, &self.policy, self.now);
+            for charge in charges.iter_mut() {
+                let found = self.outcomes.iter().find(|(id, _)| *id == charge.id);
                 charge.note(found.map_or(Outcome::Taken, |(_, outcome)| outcome.clone()), self.now);
-                charge
-            });
-            let charges = charges.collect();
+            }
             plan.note_waves(&mut self.ledger, self.now);
             watched.extend(plan.to_watch(&charges));
             plan.record(&mut self.ledger, charges, &"not sent".into());
