@@ -334,6 +334,8 @@ pub enum Parsed {
     Typed(Typed),
     /// `--help` or `--version`: what to print.
     Print(String),
+    /// Nothing was typed: the help. It is no success, since a schedule that forgets the command does nothing.
+    Nothing(String),
     /// It cannot be understood, in one line.
     Wrong(String),
 }
@@ -349,9 +351,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Parsed::Print(error.render().ansi().to_string())
         }
-        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Parsed::Wrong(
-            "a command is needed: run, status, retry, reset or schedule (see guardian --help)".to_owned(),
-        ),
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Parsed::Nothing(error.render().ansi().to_string())
+        }
         Err(error) => Parsed::Wrong(one_line(&error.render().to_string())),
     }
 }
@@ -458,8 +460,7 @@ mod tests {
     #[test]
     fn a_wrong_command_line_is_one_line() {
         for args in [
-            &["guardian"][..],
-            &["guardian", "rnu"],
+            &["guardian", "rnu"][..],
             &["guardian", "run", "--hots", "x"],
             &["guardian", "run", "--host"],
             &["guardian", "run", "--exclude", "--dry-run"],

@@ -68,7 +68,7 @@ use std::process::ExitCode;
 
 use cli::Parsed;
 use config::Output;
-use exit::{Failure, Kind};
+use exit::{Exit, Failure, Kind};
 
 /// The program: `args` as the system gives them, its own name first.
 pub fn main(args: Vec<OsString>, environment: impl Iterator<Item = (OsString, OsString)>) -> ExitCode {
@@ -78,15 +78,26 @@ pub fn main(args: Vec<OsString>, environment: impl Iterator<Item = (OsString, Os
     match cli::parse(args) {
         Parsed::Typed(typed) => commands::main(&typed, &environment),
         Parsed::Print(text) => {
-            let _ = anstream::stdout().write_all(text.as_bytes());
+            print(&text);
             ExitCode::SUCCESS
         }
-        Parsed::Wrong(text) => {
-            logging::start(logging::Settings::default());
-            let output = if wants_json { Output::Json } else { Output::Text };
-            commands::fail(None, output, Failure::new(Kind::Usage, text)).into()
+        Parsed::Nothing(help) if !wants_json => {
+            print(&help);
+            Exit::Failed(Kind::Usage).into()
         }
+        Parsed::Nothing(_) => refuse("a command is needed (see guardian --help)".to_owned(), wants_json),
+        Parsed::Wrong(text) => refuse(text, wants_json),
     }
+}
+
+fn print(text: &str) {
+    let _ = anstream::stdout().write_all(text.as_bytes());
+}
+
+fn refuse(text: String, wants_json: bool) -> ExitCode {
+    logging::start(logging::Settings::default());
+    let output = if wants_json { Output::Json } else { Output::Text };
+    commands::fail(None, output, Failure::new(Kind::Usage, text)).into()
 }
 
 /// Whether JSON was asked for on a command line that cannot be understood.

@@ -132,7 +132,8 @@ impl Inputs<'_> {
     }
 
     pub(super) fn switch(&self, setting: &Setting) -> Result<bool> {
-        Ok(self.typed.has(setting) || self.parsed(setting, "0 or 1", zero_or_one)?)
+        Ok(self.typed.has(setting)
+            || self.parsed(setting, "1 or 0 (true or false, yes or no, on or off)", yes_or_no)?)
     }
 
     /// A list and where it comes from: the flag as often as it was typed, or the environment's commas.
@@ -197,10 +198,10 @@ pub(super) fn positive_duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|duration| !duration.is_zero())
 }
 
-pub(super) fn zero_or_one(text: &str) -> Option<bool> {
-    match text {
-        "0" => Some(false),
-        "1" => Some(true),
+fn yes_or_no(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Some(true),
+        "0" | "false" | "no" | "off" => Some(false),
         _ => None,
     }
 }

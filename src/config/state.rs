@@ -17,6 +17,10 @@ pub(super) fn place(inputs: &Inputs<'_>, cluster: &str) -> Result<Place> {
     if let Some(value) = inputs.exact(&cli::STATE)? {
         return match value.text.strip_prefix("configmap:") {
             Some(map) => config_map(inputs, &value, map),
+            None if value.text.starts_with('~') => Err(anyhow!(
+                "{} begins with ~, which only a shell replaces: write the folder's whole path",
+                value.name
+            )),
             None => Ok(Place::File(PathBuf::from(value.text))),
         };
     }

@@ -168,7 +168,17 @@ fn what_cannot_be_used_is_refused_by_name() {
         (&["--exclude", ""], &[], "--exclude is empty"),
         (&[], &[("GUARDIAN_INCLUDE", " ,")], "GUARDIAN_INCLUDE is empty"),
         (&[], &[("LOG_LEVEL", "loud")], "LOG_LEVEL takes error, warn, info, debug or trace"),
-        (&[], &[("ENABLE_BACKOFF", "yes")], "ENABLE_BACKOFF takes 0 or 1"),
+        (
+            &[],
+            &[("ENABLE_BACKOFF", "maybe")],
+            "ENABLE_BACKOFF takes 1 or 0 (true or false, yes or no, on or off), not \"maybe\"",
+        ),
+        (
+            &[],
+            &[("GUARDIAN_STATE", "~/guardian.json")],
+            "GUARDIAN_STATE begins with ~, which only a shell replaces",
+        ),
+        (&["--state", "~/guardian.json"], &[], "--state begins with ~"),
         (&[], &[("GUARDIAN_DEADLINE", "5")], "GUARDIAN_DEADLINE takes a duration"),
         (
             &[],
@@ -207,7 +217,7 @@ fn secrets_come_from_files_without_their_newline() {
         path.to_str().unwrap().to_owned()
     };
     let (user, password, token) =
-        (file("u", "bob\n"), file("connect-password", "p w\n\n"), file("t", "abc\n"));
+        (file("u", "bob\n"), file("connect-password", "\u{feff}p w\n\n"), file("t", "abc\n"));
     let basic = |environment: &[(&str, &str)]| match config(&[], environment)
         .unwrap()
         .connect

@@ -19,7 +19,7 @@ const WORDS: [(Event, &str); 9] = [
     (Event::Restarted, "restarted"),
     (Event::CrashLoop, "restarted, for the 6th time within 24 h (a crash loop):"),
     (Event::FailedAgain, "restarted, but failed again at once:"),
-    (Event::GaveUp, "gave up (fix the cause, then: guardian reset NAME) on"),
+    (Event::GaveUp, "gave up (fix the cause, then: guardian retry NAME) on"),
     (Event::Refused, "could not restart"),
     (Event::Unknown, "does not know the fate of"),
     (Event::Unwell, "sees neither running nor failed, or without tasks, for three runs:"),

@@ -378,7 +378,7 @@ fn every_action() {
     recovered     1     RUNNING     recovered       2/7       forgiven: in 3 runs  java.net.ConnectException: Connection refused (db1.example:5432)
     warning: RUNNING without a single task: no-tasks
 
-    2 restart failed, 1 fate unknown, 1 gave up (fix the cause, then: guardian reset NAME), 4 restarted, 1 deferred, 1 gone, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
+    2 restart failed, 1 fate unknown, 1 gave up (fix the cause, then: guardian retry NAME), 4 restarted, 1 deferred, 1 gone, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
     "#);
     assert_snapshot!(table(&report, 120), @r#"
     prod  http://connect.example:8083  run 161
@@ -405,7 +405,7 @@ fn every_action() {
     recovered     1     RUNNING     recovered       2/7       forgiven: in 3 runs  ConnectException: Co…d (db1.example:5432)
     warning: RUNNING without a single task: no-tasks
 
-    2 restart failed, 1 fate unknown, 1 gave up (fix the cause, then: guardian reset NAME), 4 restarted, 1 deferred, 1 gone, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
+    2 restart failed, 1 fate unknown, 1 gave up (fix the cause, then: guardian retry NAME), 4 restarted, 1 deferred, 1 gone, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
     "#);
     assert_snapshot!(table(&report, 80), @r#"
     prod  http://connect.example:8083  run 161
@@ -432,7 +432,7 @@ fn every_action() {
     recovered     1     RUNNING     recovered       2/7       forgiven: in 3 runs  ConnectEx…mple:5432)
     warning: RUNNING without a single task: no-tasks
 
-    2 restart failed, 1 fate unknown, 1 gave up (fix the cause, then: guardian reset NAME), 4 restarted, 1 deferred, 1 gone, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
+    2 restart failed, 1 fate unknown, 1 gave up (fix the cause, then: guardian retry NAME), 4 restarted, 1 deferred, 1 gone, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
     "#);
 }
 
@@ -473,7 +473,7 @@ fn every_action_in_json_and_in_the_quiet_line() {
     "warnings":["RUNNING without a single task: no-tasks"],
     "error":null}
     "#);
-    assert_snapshot!(news(&report, "prod"), @r#"prod: restarted last/0 (java.net.ConnectException: Connection refused (db1.example:5432)), restarted/0 (java.net.ConnectException: Connection refused (db1.example:5432)), restarted/1 (java.net.ConnectException: Connection refused (db1.example:5432)), 日本-sink/0 (java.io.IOException: 接続が拒否されました); restarted, but failed again at once: failed-again (org.postgresql.util.PSQLException: FATAL: password authentication failed for user "connect" at db2.example:5432, which …); gave up (fix the cause, then: guardian reset NAME) on given-up/0 (org.postgresql.util.PSQLException: FATAL: password authentication failed for user "connect" at db2.example:5432, which …); could not restart refused/0 (java.net.ConnectException: Connection refused (db1.example:5432)); does not know the fate of unknown/0 (java.net.ConnectException: Connection refused (db1.example:5432))"#);
+    assert_snapshot!(news(&report, "prod"), @r#"prod: restarted last/0 (java.net.ConnectException: Connection refused (db1.example:5432)), restarted/0 (java.net.ConnectException: Connection refused (db1.example:5432)), restarted/1 (java.net.ConnectException: Connection refused (db1.example:5432)), 日本-sink/0 (java.io.IOException: 接続が拒否されました); restarted, but failed again at once: failed-again (org.postgresql.util.PSQLException: FATAL: password authentication failed for user "connect" at db2.example:5432, which …); gave up (fix the cause, then: guardian retry NAME) on given-up/0 (org.postgresql.util.PSQLException: FATAL: password authentication failed for user "connect" at db2.example:5432, which …); could not restart refused/0 (java.net.ConnectException: Connection refused (db1.example:5432)); does not know the fate of unknown/0 (java.net.ConnectException: Connection refused (db1.example:5432))"#);
 }
 
 #[test]
@@ -503,7 +503,7 @@ fn a_dry_run_and_a_look_between_two_runs() {
     recovered     1     RUNNING     recovered      2/7       forgiven: in 3 runs  ConnectEx…mple:5432)
     warning: RUNNING without a single task: no-tasks
 
-    1 gave up (fix the cause, then: guardian reset NAME), 9 would be restarted, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
+    1 gave up (fix the cause, then: guardian retry NAME), 9 would be restarted, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
     "#);
     let status = with_filter(everything()).status();
     assert_snapshot!(table(&status, 80), @r#"
@@ -532,7 +532,7 @@ fn a_dry_run_and_a_look_between_two_runs() {
     recovered     1     RUNNING     recovered      2/7       forgiven: in 4 runs  ConnectEx…mple:5432)
     warning: RUNNING without a single task: no-tasks
 
-    1 gave up (fix the cause, then: guardian reset NAME), 9 due, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
+    1 gave up (fix the cause, then: guardian retry NAME), 9 due, 1 waiting, 1 no tasks, 1 in transition, 1 absent, 1 excluded, 1 parked, 1 recovered
     "#);
     assert_snapshot!(document(&status).lines().take(12).collect::<Vec<_>>().join("\n"), @r#"
     {"schema":1,
@@ -933,15 +933,15 @@ fn a_group_without_a_restart_left() {
     4 connectors  4     FAILED  3 gave up  6-7/7     in 61 runs
       since 09:10:00Z: java.net.ConnectException: Connection refused (db1.example:5432)
 
-    3 gave up (fix the cause, then: guardian reset NAME), 1 waiting
-    prod: gave up (fix the cause, then: guardian reset NAME) on 3 of 4 connectors that fail for one cause (java.net.ConnectException: Connection refused (db1.example:5432))
+    3 gave up (fix the cause, then: guardian retry NAME), 1 waiting
+    prod: gave up (fix the cause, then: guardian retry NAME) on 3 of 4 connectors that fail for one cause (java.net.ConnectException: Connection refused (db1.example:5432))
     "#);
     assert_snapshot!(told(&given_up(Some(Wait::Runs(36))).run()), @r#"
     4 connectors  4     FAILED  gave up  7/7       in 33 runs
       since 09:10:00Z: java.net.ConnectException: Connection refused (db1.example:5432)
 
-    4 gave up (fix the cause, then: guardian reset NAME)
-    prod: gave up (fix the cause, then: guardian reset NAME) on 4 of 4 connectors that fail for one cause (java.net.ConnectException: Connection refused (db1.example:5432))
+    4 gave up (fix the cause, then: guardian retry NAME)
+    prod: gave up (fix the cause, then: guardian retry NAME) on 4 of 4 connectors that fail for one cause (java.net.ConnectException: Connection refused (db1.example:5432))
     "#);
     let mut none_left = given_up(None);
     none_left.policy.max_restart = Some(5);
@@ -949,8 +949,8 @@ fn a_group_without_a_restart_left() {
     4 connectors  4     FAILED  gave up  6-7/5     needs you
       since 09:10:00Z: java.net.ConnectException: Connection refused (db1.example:5432)
 
-    4 gave up (fix the cause, then: guardian reset NAME)
-    prod: gave up (fix the cause, then: guardian reset NAME) on 4 of 4 connectors that fail for one cause (java.net.ConnectException: Connection refused (db1.example:5432))
+    4 gave up (fix the cause, then: guardian retry NAME)
+    prod: gave up (fix the cause, then: guardian retry NAME) on 4 of 4 connectors that fail for one cause (java.net.ConnectException: Connection refused (db1.example:5432))
     "#);
 }
 

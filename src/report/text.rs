@@ -446,7 +446,7 @@ fn summary(plan: &Plan, dry_run: bool) -> String {
         .filter(|(_, count)| *count > 0)
         .map(|(action, count)| match action {
             Action::Due if dry_run => format!("{count} would be restarted"),
-            Action::GaveUp => format!("{count} gave up (fix the cause, then: guardian reset NAME)"),
+            Action::GaveUp => format!("{count} gave up (fix the cause, then: guardian retry NAME)"),
             action => format!("{count} {}", words(action)),
         })
         .collect();

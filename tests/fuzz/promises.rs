@@ -174,7 +174,7 @@ pub(crate) fn settings(data: &[u8]) {
                 Err(refused) => says(&refused.to_string()),
             }
         }
-        Parsed::Print(text) => assert!(!text.is_empty()),
+        Parsed::Print(text) | Parsed::Nothing(text) => assert!(!text.is_empty()),
         Parsed::Wrong(refused) => says(&refused),
     }
 }

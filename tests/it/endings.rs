@@ -410,7 +410,7 @@ fn quiet_says_one_line_when_something_changed_and_nothing_otherwise() {
     connect.fail_task("orders", 0, Failure::always());
     let cause = "java.net.ConnectException: Connection refused (db1:5432)";
     assert_eq!(line(), (format!("restarted orders/0 ({cause})"), 0));
-    let remedy = "fix the cause, then: guardian reset NAME";
+    let remedy = "fix the cause, then: guardian retry NAME";
     assert_eq!(line(), (format!("gave up ({remedy}) on orders/0 ({cause})"), 0));
     assert_eq!(line(), quiet, "given up is news only once");
     connect.connector("other").tasks(1);

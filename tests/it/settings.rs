@@ -597,3 +597,33 @@ fn headers_that_cannot_be_used_are_refused_by_their_line() {
         Guardian::at("http://127.0.0.1:1").arg("--headers-file").arg("/nowhere").run().exits(2).stderr;
     assert!(missing.contains("--headers-file: /nowhere cannot be read"), "{missing}");
 }
+
+// === Small kindnesses ===
+
+#[test]
+fn without_a_command_the_help_is_printed_and_it_is_no_success() {
+    let guardian = Guardian::at("http://127.0.0.1:1");
+    let ended = guardian.with(&[]).exits(2);
+    assert!(ended.stdout.contains("Usage: guardian") && ended.stdout.contains("run"), "{ended:?}");
+    assert_eq!(ended.stderr, "");
+    let document = guardian.env("GUARDIAN_OUTPUT", "json").with(&[]).exits(2).stdout;
+    assert!(document.contains(r#""kind":"usage""#) && document.contains("a command is needed"), "{document}");
+}
+
+#[test]
+fn a_switch_takes_what_people_write() {
+    let connect = Connect::start(Profile::V3_9);
+    for (word, quiet) in [
+        ("1", true),
+        ("TRUE", true),
+        ("yes", true),
+        ("on", true),
+        ("0", false),
+        ("False", false),
+        ("no", false),
+        ("off", false),
+    ] {
+        let guardian = Guardian::at(&connect.url()).env("GUARDIAN_QUIET", word);
+        assert_eq!(guardian.run().exits(0).stdout.is_empty(), quiet, "{word}");
+    }
+}
