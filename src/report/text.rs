@@ -28,8 +28,10 @@ const MOST_ROWS: usize = 40;
 const MOST_GROUPS: usize = 10;
 /// So many members of a group have rows of their own, because what went wrong with their restarts is no matter of the group.
 const MOST_MEMBERS: usize = 3;
-/// A cause is not squeezed below this, however narrow the terminal.
-const NARROWEST_CAUSE: usize = 20;
+/// A cause that has less room than this in its row stands beneath it.
+const NARROWEST_CAUSE: usize = 40;
+/// Names are not squeezed below this: one that is longer has a line of its own.
+const NARROWEST_NAME: usize = 12;
 /// Between the reasons in one cell.
 const BESIDE: &str = " | ";
 const GAP: &str = "  ";
@@ -157,22 +159,22 @@ fn table(text: &mut String, report: &RunReport, about: &About, plan: &Plan, widt
             *width = (*width).max(cell.as_str().width());
         }
     }
-    // The last column takes what the terminal leaves.
-    if let ([before @ .., last], Some(width)) = (&mut widths, width) {
-        let taken =
-            before.iter().fold(0_usize, |sum, width| sum.saturating_add(*width).saturating_add(GAP.len()));
-        *last = width.saturating_sub(taken).max(NARROWEST_CAUSE);
+    let narrow = width.is_some_and(|width| squeeze(&mut widths, width));
+    let mut headings = HEADINGS.map(str::to_owned);
+    if let ([.., last], true) = (&mut headings, narrow) {
+        last.clear();
     }
-    row(text, BOLD, &HEADINGS.map(str::to_owned), &widths, width.is_some());
+    row(text, BOLD, &headings, &widths, width.is_some());
     for shown in &mut rows {
         // Of two lines one is wide enough for it.
-        if let ([.., last], [.., left], Some(beneath)) = (&mut shown.cells, &widths, &mut shown.beneath)
-            && last.as_str().width() > *left
+        if let ([.., last], [.., left]) = (&mut shown.cells, &widths)
+            && !last.is_empty()
+            && (narrow || (width.is_some() && shown.stands_for_many && last.as_str().width() > *left))
         {
-            beneath.insert(0, (GAP.to_owned(), std::mem::take(last)));
+            shown.beneath.insert(0, (GAP.to_owned(), std::mem::take(last)));
         }
         row(text, style(shown.action), &shown.cells, &widths, width.is_some());
-        for (before, told) in shown.beneath.iter().flatten() {
+        for (before, told) in &shown.beneath {
             let left = width.map(|width| width.saturating_sub(before.as_str().width()).max(NARROWEST_CAUSE));
             let told = left.map_or_else(|| told.clone(), |left| fit(told, left));
             let _ = writeln!(text, "{before}{told}");
@@ -181,6 +183,22 @@ fn table(text: &mut String, report: &RunReport, about: &About, plan: &Plan, widt
     for (more, what) in more.into_iter().filter(|(more, _)| *more > 0) {
         let _ = writeln!(text, "{DIM}and {more} more{what} (--full shows every instance){DIM:#}");
     }
+}
+
+/// The last column takes what the terminal leaves. Where that is too little it gets nothing, and the first one what the
+/// others leave; whether that is so.
+fn squeeze(widths: &mut [usize; 7], width: usize) -> bool {
+    let [names, others @ .., last] = widths;
+    let others =
+        others.iter().fold(0_usize, |sum, width| sum.saturating_add(GAP.len()).saturating_add(*width));
+    let taken = names.saturating_add(others).saturating_add(GAP.len());
+    *last = width.saturating_sub(taken);
+    let narrow = *last < NARROWEST_CAUSE;
+    if narrow {
+        *last = 0;
+        *names = (*names).min(width.saturating_sub(others).max(NARROWEST_NAME));
+    }
+    narrow
 }
 
 /// What comes first among the groups.
@@ -237,17 +255,23 @@ fn take_alike<'a>(lines: &mut Vec<&'a Line>, least: Option<usize>) -> Vec<Vec<&'
 struct Shown {
     action: Action,
     cells: [String; 7],
-    /// Of a row that stands for many: further lines; of each what stands before it, and what may be cut.
-    beneath: Option<Vec<(String, String)>>,
+    stands_for_many: bool,
+    /// Further lines; of each what stands before it, and what may be cut.
+    beneath: Vec<(String, String)>,
 }
 
 fn row(text: &mut String, style: Style, cells: &[String; 7], widths: &[usize; 7], cut: bool) {
     let mut line = String::new();
     for (number, (cell, width)) in cells.iter().zip(widths).enumerate() {
         let last = number.saturating_add(1) == cells.len();
+        if number == 0 && cell.as_str().width() > *width {
+            let _ = writeln!(text, "{cell}");
+            line.extend(std::iter::repeat_n(' ', width.saturating_add(GAP.len())));
+            continue;
+        }
         let cell = if last && cut { fit(cell, *width) } else { cell.clone() };
         // Only what was done is coloured: the rest must stay readable anywhere.
-        if number == 3 || style == BOLD {
+        if !cell.is_empty() && (number == 3 || style == BOLD) {
             let _ = write!(line, "{style}{cell}{style:#}");
         } else {
             line.push_str(&cell);
@@ -305,7 +329,7 @@ fn of_instance(row: &Row<'_>, now: Timestamp) -> Shown {
         next(row, now),
         why.join(BESIDE),
     ];
-    Shown { action: line.action, cells, beneath: None }
+    Shown { action: line.action, cells, stands_for_many: false, beneath: Vec::new() }
 }
 
 /// A group is one row; of the members that have rows of their own it counts only that they are there.
@@ -374,7 +398,7 @@ fn of_many(
         fate,
     ];
     let cause = cause.map(|cause| (before, sanitize(&cause.text).into_owned()));
-    Shown { action, cells, beneath: Some(cause.into_iter().collect()) }
+    Shown { action, cells, stands_for_many: true, beneath: cause.into_iter().collect() }
 }
 
 fn of_limit(attempts: String, limit: Option<u32>) -> String {
