@@ -4,6 +4,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write;
+use std::sync::LazyLock;
 
 use clap::{Arg, ArgAction, ArgMatches};
 
@@ -61,7 +62,7 @@ pub struct Setting {
     /// Under which heading `--help` shows it.
     heading: &'static str,
     /// The commands that have a use for it.
-    commands: &'static [Command],
+    pub commands: &'static [Command],
     occurs: Occurs,
 }
 
@@ -246,10 +247,36 @@ Exit codes:
 
 const ABOUT: &str = "Restarts failed Kafka Connect connectors and tasks with an exponential back-off, and knows when to stop trying";
 
+/// What `--version` says: the version, and what the build knows of itself. The commit is known where it was said
+/// (`GUARDIAN_COMMIT`): whoever builds from a crate or a tarball has no git to ask.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let version = env!("CARGO_PKG_VERSION");
+    let commit = option_env!("GUARDIAN_COMMIT").filter(|commit| !commit.is_empty());
+    match commit.map(|commit| commit.chars().take(12).collect::<String>()) {
+        Some(commit) => format!("{version} ({commit}, {})", target()),
+        None => format!("{version} ({})", target()),
+    }
+});
+
+/// The target of this build, as cargo spells those that guardian is for. A build script would be told it, and would be
+/// one more program to run before anything compiles.
+fn target() -> String {
+    let (vendor, os) = match std::env::consts::OS {
+        "macos" => ("apple", "darwin"),
+        os => ("unknown", os),
+    };
+    let library = match () {
+        () if cfg!(target_env = "musl") => "-musl",
+        () if cfg!(target_env = "gnu") => "-gnu",
+        () => "",
+    };
+    format!("{}-{vendor}-{os}{library}", std::env::consts::ARCH)
+}
+
 /// The whole command line.
 pub fn command() -> clap::Command {
     clap::Command::new("guardian")
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(VERSION.as_str())
         .about(ABOUT)
         .after_help(EXIT_CODES)
         .subcommand_required(true)

@@ -44,6 +44,7 @@ mod run;
 mod schema;
 mod secrets;
 mod settings;
+mod shipped;
 mod simulation;
 mod store;
 mod tidy;
