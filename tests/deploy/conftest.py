@@ -12,7 +12,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 DEPLOY = TOP / "deploy"
 CHART = DEPLOY / "chart"
 CACHE = pathlib.Path(os.environ.get("GUARDIAN_DEPLOY_CACHE", ""))
-IMAGE = "ghcr.io/anvaari/connector-guardian"
+IMAGE = "docker.io/anvaari/connector-guardian"
 VERSION = re.search(r'^version = "(.+)"', (TOP / "Cargo.toml").read_text(), re.M).group(1)
 
 

@@ -7,7 +7,8 @@ import pytest
 import yaml
 from conftest import CHART, IMAGE, VERSION, helms, objects, run, workload_env
 
-CI = sorted((CHART / "ci").glob("*.yaml"))
+EXAMPLES = sorted((CHART / "examples").glob("*.yaml"))
+CI = sorted((CHART / "ci").glob("*.yaml")) + EXAMPLES
 KUBERNETES = ["1.25", "1.30", "1.37"]
 # Argo CD prunes what Helm keeps (argoproj/argo-cd#17819).
 KEPT = {"helm.sh/resource-policy": "keep", "argocd.argoproj.io/sync-options": "Prune=false,Delete=false"}
@@ -60,7 +61,7 @@ def rendered(tmp_path_factory):
     for values in CI:
         texts = [run(h, "template", "connector-guardian", CHART, "-n", "kafka", "-f", values).stdout for h in helms()]
         assert objects(texts[0]) == objects(texts[1]) != {}
-        (folder / values.name).write_text(texts[0])
+        (folder / f"{values.parent.name}-{values.name}").write_text(texts[0])
     return folder
 
 
@@ -72,7 +73,7 @@ def test_valid_kubernetes(version, rendered):
 def test_yaml_is_clean():
     run("yamllint", "--strict", "-d", "{extends: default, rules: {line-length: disable, document-start: disable, "
         "comments: {min-spaces-from-content: 1}, braces: {max-spaces-inside: 1}}}",
-        CHART / "values.yaml", CHART / "Chart.yaml", CHART / "ci")  # fmt: skip
+        CHART / "values.yaml", CHART / "Chart.yaml", CHART / "ci", CHART / "examples")  # fmt: skip
 
 
 def test_hardening(rendered, tmp_path):
@@ -88,7 +89,7 @@ def test_hardening(rendered, tmp_path):
         "CKV2_K8S_6": "networkPolicy.enabled is a value",
     }
     for file in rendered.iterdir():
-        if file.stem != "openshift":  # OpenShift sets the user, which checkov cannot know
+        if not file.stem.endswith("-openshift"):  # OpenShift sets the user, which checkov cannot know
             (tmp_path / file.name).write_text(file.read_text())
     run("checkov", "-d", tmp_path, "--framework", "kubernetes", "--quiet", "--compact", "--skip-download",
         "--skip-check", ",".join(exceptions))  # fmt: skip
@@ -114,6 +115,7 @@ def test_defaults(render):
     assert job_spec == {
         "activeDeadlineSeconds": 240,
         "backoffLimit": 0,
+        "ttlSecondsAfterFinished": 1800,
         "podFailurePolicy": {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]},
     }
     (container,) = template.pop("containers")
@@ -354,6 +356,43 @@ def test_restricted_pod_security(render):
             assert context["capabilities"] == {"drop": ["ALL"]}, name
 
 
+# --- the usual set-ups ---
+
+
+def test_every_example_is_in_the_readme():
+    text = (CHART / "README.md").read_text()
+    assert [e.stem for e in EXAMPLES] == ["basic-tls", "clusters", "gitops", "mtls", "openshift", "plain"]
+    for example in EXAMPLES:
+        assert f"(examples/{example.name})" in text, example.name
+
+
+def test_examples_do_what_they_say(render):
+    def files(example):
+        all_ = render("-f", CHART / f"examples/{example}.yaml")
+        return {k.removeprefix("KAFKA_CONNECT_") for k in env(all_) if k.endswith("_FILE")}
+
+    assert files("plain") == set()
+    assert files("basic-tls") == {"USER_FILE", "PASS_FILE", "CA_FILE"}
+    assert files("mtls") == {"CERT_FILE", "KEY_FILE", "CA_FILE"}
+    openshift = render("-f", CHART / "examples/openshift.yaml")
+    assert "runAsUser" not in pod(openshift)["securityContext"]
+    assert openshift["NetworkPolicy", "connector-guardian"]["spec"]["egress"][1]["to"]
+    clusters = render("-f", CHART / "examples/clusters.yaml")
+    names = [name for kind, name in clusters if kind == "CronJob"]
+    assert names == [f"connector-guardian-{n}" for n in ("orders", "billing", "archive")]
+    assert len({clusters["CronJob", n]["spec"]["schedule"] for n in names}) == 3
+    assert ["PASS_FILE" in str(env(clusters, n)) for n in names] == [True, True, False]
+
+
+def test_gitops_renders_the_same_everywhere_and_holds_no_state(render):
+    args = ["-f", CHART / "examples/gitops.yaml"]
+    all_ = render(*args)
+    assert all_ == render(*args, "--api-versions", "security.openshift.io/v1")
+    assert not {"ConfigMap", "PersistentVolumeClaim"} & {kind for kind, _ in all_}
+    assert env(all_)["GUARDIAN_STATE"] == "configmap:connector-guardian-state"
+    assert all_["Role", "connector-guardian"]["rules"][0]["resourceNames"] == ["connector-guardian-state"]
+
+
 # --- what is refused ---
 
 
@@ -421,6 +460,32 @@ def test_readme_is_made_from_the_values():
 def test_versions_agree():
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert chart["appVersion"] == VERSION
+    readme = (CHART / "README.md").read_text()
+    assert f"oci://ghcr.io/anvaari/charts/{chart['name']} --version {chart['version']} " in readme
+
+
+def test_what_artifact_hub_shows():
+    """Its own words: artifacthub.io/docs/topics/annotations/helm. It refuses a chart for one wrong annotation."""
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    told = {key.removeprefix("artifacthub.io/"): value for key, value in chart["annotations"].items()}
+    assert all(key.startswith("artifacthub.io/") and isinstance(value, str) for key, value in chart["annotations"].items())
+    assert set(told) == {"category", "license", "images", "links", "changes"}
+    assert told["category"] == "streaming-messaging"
+    (image,) = yaml.safe_load(told["images"])
+    assert image == {"name": "connector-guardian", "image": f"{IMAGE}:{VERSION}", "platforms": ["linux/amd64", "linux/arm64"]}
+    assert all(set(link) == {"name", "url"} for link in yaml.safe_load(told["links"]))
+    kinds = {"added", "changed", "deprecated", "removed", "fixed", "security"}
+    changes = yaml.safe_load(told["changes"])
+    assert changes and all(set(c) == {"kind", "description"} and c["kind"] in kinds for c in changes)
+
+
+def test_package(helm, tmp_path):
+    run(helm, "package", CHART, "-d", tmp_path)
+    (package,) = tmp_path.iterdir()
+    names = {name.split("/", 1)[1] for name in run("tar", "-tzf", package).stdout.split()}
+    assert names >= {"README.md", "values.schema.json", "templates/cronjob.yaml", "templates/tests/status.yaml"}
+    assert {f"examples/{e.name}" for e in EXAMPLES} <= names
+    assert not [name for name in names if name.startswith("ci/")], "the tests' own files"
 
 
 def test_both_generations_of_helm_were_used():

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from certificates import private_ca
-from conftest import CACHE, CHART, TOP, blocks, helms, run
+from conftest import CACHE, CHART, TOP, blocks, helms, objects, run, workload_env
 from fake_kube import FakeKube
 
 # The older of the two speaks JSON to every server.
@@ -50,6 +50,31 @@ def test_memory_outlives_upgrade_and_uninstall(helm, kube):
 
     helm.install()
     assert kube.objects[STATE]["data"] == {"state.json": "{}"}
+
+
+OLD = TOP / "tests/deploy/chart-2.0.0"
+
+
+@pytest.mark.parametrize("how", [["-f", OLD / "values.yaml"], ["--reset-then-reuse-values"], ["--reuse-values"], []], ids=str)
+def test_memory_outlives_the_upgrade_from_chart_2_0_0(helm, kube, how):
+    """As every way of upgrading does it: with the old defaults written out, kept by Helm, or left to the new chart."""
+    helm("install", "connector-guardian", OLD)
+    kube.put(kube.objects[STATE] | {"data": {"state.json": "{}"}}, "kafka")
+    old = where(helm)
+
+    helm("upgrade", "connector-guardian", CHART, *how)
+    assert kube.objects[STATE]["data"] == {"state.json": "{}"}
+    assert where(helm) == old, "it would look for its memory elsewhere, or take it for another cluster's"
+    text = helm("get", "manifest", "connector-guardian")
+    assert "<nil>" not in text and 'value: ""' not in text, text
+    assert kube.names("CronJob") == ["connector-guardian"] and kube.names("Role") == ["connector-guardian"]
+
+
+def where(helm):
+    """What decides where a run finds its memory, and whether it takes it for its own."""
+    cronjob = objects(helm("get", "manifest", "connector-guardian"))["CronJob", "connector-guardian"]
+    env = workload_env(cronjob["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0])
+    return env["GUARDIAN_STATE"], env["GUARDIAN_CLUSTER"]
 
 
 def commands(notes, start):

@@ -160,8 +160,11 @@ containers:
         value: {{ include "guardian.number" $c.config.maxRestart | quote }}
       - name: EXPONENTIAL_RATIO
         value: {{ include "guardian.number" $c.config.exponentialRatio | quote }}
+      {{- /* Newer than chart 2.0.0: `helm upgrade --reuse-values` does not know it. */}}
+      {{- with $c.config.keepTrying }}
       - name: GUARDIAN_KEEP_TRYING
-        value: {{ include "guardian.number" $c.config.keepTrying | quote }}
+        value: {{ include "guardian.number" . | quote }}
+      {{- end }}
       - name: ENABLE_BACKOFF
         value: {{ ternary "1" "0" $c.config.enableBackoff | quote }}
       - name: LOG_LEVEL
