@@ -69,11 +69,13 @@ fn completed() -> clap::Command {
 fn page(command: &clap::Command) -> Vec<u8> {
     let usage = command.clone().render_usage().to_string();
     let command = &command.clone().override_usage(usage.trim_start_matches("Usage: ").to_owned());
-    let man =
-        Man::new(command.clone()).title(page_name(command)).source("connector-guardian").manual("guardian");
+    let man = Man::new(command.clone());
     let mut text = Vec::new();
+    // Without a date, which would change a page that says the same.
+    let mut title = Roff::new();
+    title.control("TH", [page_name(command).as_str(), "1"]);
+    title.to_writer(&mut text).expect("memory takes everything");
     let parts = [
-        Man::render_title,
         Man::render_name_section,
         Man::render_synopsis_section,
         Man::render_description_section,
