@@ -38,8 +38,10 @@ RUN for file in $(sed -n 's/^path = "\(.*\)"$/\1/p' Cargo.toml); do \
  && touch src/lib.rs \
  && cargo auditable build --release --locked --target "$(cat /target)"
 COPY src src
+# What `--version` says of the commit; there is no git in here to ask.
+ARG REVISION=
 RUN touch src/lib.rs src/main.rs \
- && cargo auditable build --release --locked --target "$(cat /target)" \
+ && GUARDIAN_COMMIT="$REVISION" cargo auditable build --release --locked --target "$(cat /target)" \
  && install -D "target/$(cat /target)/release/guardian" /out/usr/local/bin/guardian \
  && install -D -m 644 /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ca-certificates.crt \
  # The state folder: for the user below, and for the arbitrary user with group 0 that OpenShift takes.

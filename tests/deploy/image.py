@@ -133,7 +133,8 @@ def test_exit_codes_come_through():
         done = guardian(url=url)
         assert done.returncode == 1 and url.split("//")[1] in done.stderr, done.stderr
     assert guardian("run", "--no-such-flag").returncode == 2
-    assert guardian("--version").returncode == 0
+    done = guardian("--version")
+    assert done.returncode == 0 and done.stdout.endswith(" (0123456789ab, x86_64-unknown-linux-musl)\n"), done
     with FakeConnect() as connect:
         options = ["-e", "MAX_RESTART=1", "-e", "GUARDIAN_SETTLE=0s"]
         assert guardian("run", "--once", "--fail-on", "failed", url=connect.url, options=options).returncode == 3

@@ -22,17 +22,17 @@ def read(path):
 
 
 def test_scripts():
-    scripts = [*DEPLOY.glob("*/guardian-for"), *(TOP / "tests/deploy" / n for n in ("run", "image", "systemd", "tools.sh"))]
+    scripts = [*DEPLOY.glob("*/guardian-for"), *(TOP / "tests/deploy" / n for n in ("run", "image", "packages", "systemd", "tools.sh"))]
     run("shellcheck", "-x", "--source-path=SCRIPTDIR", f"--source-path={TOP}", *scripts)
 
 
 # --- READMEs ---
 
 
-@pytest.mark.parametrize("readme", ["README.md", "deploy/chart/README.md"])
+@pytest.mark.parametrize("readme", ["README.md", "deploy/chart/README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"])
 def test_readme(readme):
     told = blocks(readme)
-    assert told
+    assert told or readme.startswith(".github/")
     for block in told:
         run("bash", "-nc", block)
     for path in re.findall(r"(?<![\w./-])(?:deploy|src|tests|\.ci)/[\w./-]*\w", read(readme)):
@@ -180,7 +180,7 @@ def test_workflows():
 
 
 def test_workflows_are_safe():
-    run("zizmor", "--offline", "--persona=auditor", "--min-severity=low", "--no-progress", TOP / ".github/workflows")
+    run("zizmor", "--offline", "--persona=auditor", "--min-severity=low", "--no-progress", TOP / ".github")
     for path in (TOP / ".github/workflows").glob("*.yml"):
         workflow = yaml.safe_load(path.read_text())
         assert workflow["permissions"] == {}, "each job says what it needs"
@@ -188,18 +188,46 @@ def test_workflows_are_safe():
             assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", uses), uses
 
 
+def test_forms_and_dependabot_are_understood():
+    forms = sorted((TOP / ".github/ISSUE_TEMPLATE").glob("*.yml"))
+    config = TOP / ".github/ISSUE_TEMPLATE/config.yml"
+    run("check-jsonschema", "--builtin-schema", "vendor.github-issue-forms", *(form for form in forms if form != config))
+    run("check-jsonschema", "--builtin-schema", "vendor.github-issue-config", config)
+    run("check-jsonschema", "--builtin-schema", "vendor.dependabot", TOP / ".github/dependabot.yml")
+    # Nothing that is locked is left to itself.
+    watched = {update["package-ecosystem"]: update for update in yaml.safe_load(read(".github/dependabot.yml"))["updates"]}
+    locks = run("git", "ls-files", "*Cargo.lock", cwd=TOP).stdout.split()
+    assert watched["cargo"]["directories"] == ["/" + lock.removesuffix("Cargo.lock").rstrip("/") for lock in locks]
+    assert {"github-actions", "docker", "docker-compose"} <= set(watched)
+
+
+def test_a_bug_is_asked_for_what_is_needed():
+    fields = {field.get("id"): field for field in yaml.safe_load(read(".github/ISSUE_TEMPLATE/bug.yml"))["body"]}
+    for name in "version", "connect", "status":
+        assert fields[name]["validations"]["required"] is True, name
+    status = fields["status"]["attributes"]
+    assert "guardian status --output json" in status["label"] and "LOOK IT THROUGH FIRST" in status["description"]
+
+
 def test_release_makes_what_the_deployment_files_name():
     workflow = yaml.safe_load(read(".github/workflows/release.yml"))
-    checks, image = workflow["jobs"]["checks"], workflow["jobs"]["image"]
-    compared, *others = [step["run"] for step in checks["steps"] if "run" in step]
+    jobs = workflow["jobs"]
+    compared, *others = [step["run"] for step in jobs["checks"]["steps"] if "run" in step]
 
     def agree(tag, image):
         return subprocess.run(["bash", "-ec", compared], cwd=TOP, env=os.environ | {"TAG": tag, "IMAGE": image}).returncode == 0
 
-    assert workflow["env"]["IMAGE"] == "ghcr.io/${{ github.repository }}"
-    assert agree(f"v{VERSION}", IMAGE) and agree(f"v{VERSION}", IMAGE.replace("anvaari", "Anvaari"))
+    assert workflow["env"]["IMAGE"] == IMAGE
+    assert agree(f"v{VERSION}", IMAGE)
     assert not agree("v0.0.1", IMAGE) and not agree(f"v{VERSION}", f"{IMAGE}-2")
-    assert any('--tag "${IMAGE,,}:${TAG#v}" --push' in step.get("run", "") for step in image["steps"])
+    said = {name: "\n".join(step.get("run", "") for step in job["steps"]) for name, job in jobs.items()}
+    assert '--tag "$IMAGE:${TAG#v}" --push' in said["image"]
+    assert said["image"].count('--build-arg REVISION="$GITHUB_SHA"') == said["image"].count("docker buildx build"), "--version says the commit"
+    assert 'deploy/packages/build "out/linux_$arch/guardian" "$arch" dist' in said["image"]
+    # Of everything there is a checksum and a provenance: nothing comes into the folder after them.
+    names = [step.get("name") or step["uses"].split("@")[0] for step in jobs["image"]["steps"]]
+    assert names[-3:] == ["Checksums", "Provenance", "actions/upload-artifact"]
+    assert f"oci://{workflow['env']['CHARTS']}/connector-guardian" in read("deploy/chart/README.md")
     # Nothing is pushed unchecked.
-    assert image["needs"] == "checks" and workflow["jobs"]["release"]["needs"] == "image"
+    assert jobs["image"]["needs"] == "checks" and jobs["chart"]["needs"] == "image" and jobs["release"]["needs"] == ["image", "chart"]
     assert [command.split()[-1] for command in others] == [".ci/run", "tests/deploy/image"]

@@ -128,7 +128,7 @@ image() {
   for arch in arm64 amd64; do
     echo "tests/deploy: building the $arch image" >&2
     (cd "$top" && nice buildah bud --isolation chroot --pull-never --layers --platform "linux/$arch" --build-arg "TARGETARCH=$arch" --build-arg BUILDPLATFORM=linux/amd64 \
-      --build-arg VERSION=test --format docker \
+      --build-arg VERSION=test --build-arg REVISION=0123456789abcdef --format docker \
       -v "$rustup:/usr/local/rustup:O" -v "$ca:$ca:ro" \
       -t "$GUARDIAN_IMAGE-$arch" .) >"$cache/build-$arch.log" 2>&1 || { tail -n 40 "$cache/build-$arch.log" >&2; exit 1; }
   done
