@@ -6,6 +6,7 @@ import re
 import shutil
 import struct
 import subprocess
+import tempfile
 import textwrap
 
 import pytest
@@ -37,6 +38,12 @@ def build(tree, out, arch=ARCH, *version):
     done = run(tree / "deploy/packages/build", BINARY, arch, out, *version, env=environment)
     deb, rpm = map(pathlib.Path, done.stdout.split())
     return deb, rpm
+
+
+def rpm(*args):
+    # Debian keeps its database of rpms in the home folder, even for a question that needs none.
+    with tempfile.TemporaryDirectory() as folder:
+        return run("rpm", "--dbpath", folder, *args)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +88,7 @@ def test_files_of_the_deb(made):
 
 
 def test_files_of_the_rpm(made):
-    said = run("rpm", "-qp", "--qf", "[%{FILENAMES} %{FILEMODES:perms} %{FILEUSERNAME}:%{FILEGROUPNAME}\n]", made["now"][1]).stdout
+    said = rpm("-qp", "--qf", "[%{FILENAMES} %{FILEMODES:perms} %{FILEUSERNAME}:%{FILEGROUPNAME}\n]", made["now"][1]).stdout
     listed = {}
     for line in said.splitlines():
         name, mode, owner = line.split()
@@ -89,20 +96,20 @@ def test_files_of_the_rpm(made):
         if not mode.startswith("d"):
             listed[name] = mode
     assert listed == FILES | {"/usr/share/zsh/site-functions/_guardian": "-rw-r--r--"}
-    assert run("rpm", "-qpc", made["now"][1]).stdout.split() == ["/etc/guardian/guardian.env"]
+    assert rpm("-qpc", made["now"][1]).stdout.split() == ["/etc/guardian/guardian.env"]
     # Nothing that only a Fedora or only a Debian has.
-    needs = run("rpm", "-qpR", made["now"][1]).stdout.split("\n")
+    needs = rpm("-qpR", made["now"][1]).stdout.split("\n")
     assert {n for n in needs if n and not n.startswith("rpmlib(")} == {"/bin/sh"}
 
 
 def test_both_architectures(made, tmp_path):
     for arch in RPM:
-        deb, rpm = build(TOP, tmp_path, arch)
-        assert deb.name == f"connector-guardian_{VERSION}_{arch}.deb" and rpm.name == f"connector-guardian-{VERSION}-1.{RPM[arch]}.rpm"
+        deb, package = build(TOP, tmp_path, arch)
+        assert deb.name == f"connector-guardian_{VERSION}_{arch}.deb" and package.name == f"connector-guardian-{VERSION}-1.{RPM[arch]}.rpm"
         assert run("dpkg-deb", "--field", deb, "Architecture").stdout.strip() == arch
-        assert run("rpm", "-qp", "--qf", "%{ARCH} %{OS}", rpm).stdout == f"{RPM[arch]} linux"
+        assert rpm("-qp", "--qf", "%{ARCH} %{OS}", package).stdout == f"{RPM[arch]} linux"
         if arch == ARCH:
-            assert (deb.read_bytes(), rpm.read_bytes()) == tuple(p.read_bytes() for p in made["now"]), "not the same bytes twice"
+            assert (deb.read_bytes(), package.read_bytes()) == tuple(p.read_bytes() for p in made["now"]), "not the same bytes twice"
 
 
 # --- completions and man pages ---
@@ -217,8 +224,8 @@ def test_a_purge_leaves_what_is_not_the_packages(made, machine):
 def test_the_rpm_from_its_install_to_its_end(made, machine):
     """By rpm on Debian: its own programs and scripts run, what a Fedora would add to them does not."""
     old, now, later = (made[name][1] for name in ("old", "now", "later"))
-    # There is a database of rpms here, but none of the packages that it would look for.
-    rpm = "rpm --force-debian --nodeps"
+    # A database within the sandbox; it knows nothing of /bin/sh.
+    rpm = "rpm --dbpath /var/lib/rpm --force-debian --nodeps"
     machine(f"""
         {rpm} -i {old}
         {textwrap.indent(INSTALLED, " " * 8)}

@@ -126,3 +126,33 @@ def test_by_hand_with_the_same_state_and_credentials(machine):
         machine("systemctl start guardian.service")
         assert len(connect.restarts) == 2
     assert {h.get("authorization") for h in connect.headers} == {"Basic Ym9iOnNlY3JldA=="}
+
+
+def test_the_deb(machine, tmp_path):
+    """Last: it takes the place of what was installed by hand."""
+    run("strip", "-o", tmp_path / "guardian", os.environ["GUARDIAN_BIN"])
+    architecture = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+    deb, _ = run(DEPLOY / "packages/build", tmp_path / "guardian", architecture, tmp_path).stdout.split()
+    machine.copy(deb, "/guardian.deb")
+    machine("systemctl disable --now guardian.timer; rm -rf /etc/systemd/system/guardian* /usr/local/bin/* /etc/guardian "
+            "/etc/credstore /var/lib/guardian* /var/lib/private/guardian*; systemctl daemon-reload")  # fmt: skip
+
+    def timer():
+        asked = ("systemctl is-enabled guardian.timer", "systemctl is-active guardian.timer")
+        return tuple(machine(question, check=False).stdout.strip() for question in asked)
+
+    machine("dpkg -i /guardian.deb")
+    assert timer() == ("disabled", "inactive")
+    with FakeConnect() as connect:
+        settings(machine, "guardian", connect.url)
+        machine("systemctl enable --now guardian.timer; systemctl start guardian.service")
+        assert "orders-sink" in machine("guardian-for guardian status").stdout
+        assert len(connect.restarts) == 1
+        machine("dpkg -i /guardian.deb")
+        assert timer() == ("enabled", "active"), "an upgrade"
+        machine("systemctl start guardian.service")
+        assert len(connect.restarts) == 1, "it remembers"
+        machine("dpkg -r connector-guardian")
+        assert timer()[1] == "inactive"
+        assert state(machine, "guardian")
+        machine("dpkg -P connector-guardian; [ ! -e /var/lib/guardian ] && [ ! -e /var/lib/private/guardian ]")
