@@ -105,7 +105,7 @@ def test_runs_and_restarts():
 
 
 def test_what_the_readme_says(volume):
-    _build, *runs = blocks("README.md", "### Image")[0].splitlines()
+    _build, *runs = blocks("deploy/README.md", "## Image")[0].splitlines()
     with FakeConnect() as connect:
         for line in runs:
             line = line.replace("docker run", "podman run --network=host").replace("-v guardian:", f"-v {volume}:")
@@ -283,7 +283,7 @@ def test_compose(tmp_path):
     deploy = tmp_path / "deploy"
     deploy.mkdir()
     (deploy / "docker-compose.yaml").write_text(yaml.safe_dump(compose))
-    up, status, again = blocks("README.md", "### docker compose")[:3]
+    up, status, again = blocks("deploy/README.md", "## docker compose")[:3]
 
     def shell(commands, folder=deploy, check=True):
         commands = commands.replace("docker compose", "podman-compose -p guardian-test").replace("http://connect.example:8083", connect.url)

@@ -11,7 +11,7 @@ from conftest import DEPLOY, blocks, run
 from fake_connect import FakeConnect
 
 IMAGE = "localhost/guardian-systemd-test"
-INSTALL, PASSWORD, START, BY_HAND, SECOND, _ = blocks("README.md", "### systemd")
+INSTALL, PASSWORD, START, BY_HAND, SECOND, _ = blocks("deploy/README.md", "## systemd")
 
 
 @pytest.fixture(scope="module")

@@ -117,13 +117,13 @@ def test_what_the_notes_say_works(helm, kube):
 
 
 def test_what_the_readme_says_works(helm, kube):
-    install, *told = (block.replace("NAMESPACE", "kafka") for block in blocks("README.md", "### Kubernetes and OpenShift"))
+    install, *told = (block.replace("NAMESPACE", "kafka") for block in blocks("deploy/README.md", "## Kubernetes and OpenShift"))
     shell(kube, install.splitlines()[0].replace("helm ", f"{helm.path} "))
     by_hand(kube, *told)
 
 
 def test_the_chart_readme_says_the_same():
-    told = blocks("README.md", "### Kubernetes and OpenShift")
+    told = blocks("deploy/README.md", "## Kubernetes and OpenShift")
     assert blocks("deploy/chart/README.md", "## By hand") == told[1:4]
 
 

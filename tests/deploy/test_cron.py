@@ -106,7 +106,7 @@ cat "$root/cron.d" >/etc/cron.d/connector-guardian
 . "$root/then"
 """
 
-*INSTALL, BY_HAND, SECOND = blocks("README.md", "### cron")
+*INSTALL, BY_HAND, SECOND = blocks("deploy/README.md", "## cron")
 INSTALL.append(SECOND)
 CRONTAB = (DEPLOY / "cron/connector-guardian").read_text()
 

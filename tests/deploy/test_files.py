@@ -28,15 +28,38 @@ def test_scripts():
 
 # --- READMEs ---
 
+READMES = ["README.md", "deploy/README.md", "deploy/chart/README.md", "tests/README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"]
 
-@pytest.mark.parametrize("readme", ["README.md", "deploy/chart/README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"])
+
+@pytest.mark.parametrize("readme", READMES)
 def test_readme(readme):
     told = blocks(readme)
-    assert told or readme.startswith(".github/")
+    assert told or not readme.endswith("README.md")
     for block in told:
         run("bash", "-nc", block)
     for path in re.findall(r"(?<![\w./-])(?:deploy|src|tests|\.ci)/[\w./-]*\w", read(readme)):
         assert (TOP / path).exists() or path == "deploy/.env", path
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_links_between_readmes_lead_somewhere(readme):
+    def anchors(path):
+        titles = re.findall(r"^#+ (.*)$", path.read_text(), re.M)
+        return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+    here = TOP / readme
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", here.read_text()):
+        path, _, anchor = link.partition("#")
+        target = (here.parent / path).resolve() if path else here
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_the_readme_tells_only_what_the_deploy_readme_does():
+    """Its blocks are parts of those that test_cron, test_chart_release, image and systemd carry out."""
+    carried_out = {line for block in blocks("deploy/README.md") for line in block.splitlines()}
+    for line in "".join(blocks("README.md")).splitlines():
+        assert line in carried_out, line
 
 
 # --- image ---
