@@ -1,10 +1,10 @@
 //! Connectors that people run, on a real database: what their failures are said to be, and that they come back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::connect::{Setup, Worker};
+use crate::connect::{Setup, Worker, await_one_group};
 use crate::guardian::{Guardian, Run};
 use crate::jars::{self, Version};
 use crate::jvm;
@@ -13,6 +13,8 @@ use crate::scene::scenario;
 use crate::wait;
 
 scenario!(alone a_database_that_goes_and_comes_back_takes_its_connectors_along on V3_9 V4_3);
+
+scenario!(alone a_dozen_sinks_of_one_database_come_back_in_one_run on V3_9 V4_3);
 
 const SOURCE: &str = "pg-source";
 const SINK: &str = "jdbc-sink";
@@ -94,7 +96,51 @@ fn a_poisoned_record(worker: &Worker, database: &Postgres, guardian: &Guardian, 
     });
 }
 
+/// Debezium's JDBC sink tries for 30 s to get a connection before it fails again. Meanwhile it is RESTARTING, so that the
+/// default look must outlast it.
+fn a_dozen_sinks_of_one_database_come_back_in_one_run(version: &'static Version) {
+    let database = Postgres::start();
+    database.sql("src", "create role dbz superuser login replication password 'first'");
+    let setup = setup(version);
+    let workers = [setup.start(), setup.start()];
+    await_one_group(&[&workers[0], &workers[1]]);
+    let names: Vec<String> = (1..=12).map(|number| format!("sink-{number:02}")).collect();
+    for name in &names {
+        workers[0].create(name, sink(&database, &format!("t{}.nothing", database.port)));
+    }
+    names.iter().for_each(|name| workers[0].await_task(name, 0, "RUNNING"));
+    database.down();
+    for name in &names {
+        workers[0].demand("POST", &format!("/connectors/{name}/tasks/0/restart"), "", 204);
+    }
+    wait::until_within(Duration::from_secs(120), "all of them to fail", || {
+        let states = names.iter().map(|name| Ok(workers[0].status(name)?["tasks"][0]["state"].to_string()));
+        let states: Vec<String> = states.collect::<Result<_, String>>()?;
+        if states.iter().all(|state| state == "\"FAILED\"") { Ok(()) } else { Err(states.join(" ")) }
+    });
+
+    let guardian =
+        Guardian::new(&workers[1].url(), &jvm::new_folder("guardian")).env("GUARDIAN_GROUP_FROM", "3");
+    let began = Instant::now();
+    let run = guardian.once(&[]);
+    let lasted = began.elapsed();
+    assert_eq!((run.count("restarted"), run.count("waiting")), (1, 11), "{:#}", run.json);
+    assert_eq!(run.json["groups"][0]["bad_waves"], 1, "{:#}", run.json);
+    assert!((28..=65).contains(&lasted.as_secs()), "{lasted:?}");
+
+    database.up();
+    assert_eq!(guardian.once(&[]).count("waiting"), 12);
+    let run = guardian.once(&["--watch", "5s"]);
+    assert_eq!(run.count("restarted"), 12, "{:#}", run.json);
+    names.iter().for_each(|name| workers[0].await_task(name, 0, "RUNNING"));
+    assert_eq!(guardian.once(&[]).count("recovered"), 12);
+}
+
 fn worker(version: &'static Version) -> Worker {
+    setup(version).start()
+}
+
+fn setup(version: &'static Version) -> Setup {
     let folder = jvm::new_folder("plugins");
     postgres::plugins(&jars::debezium(), &folder);
     let converter = "org.apache.kafka.connect.json.JsonConverter";
@@ -102,7 +148,6 @@ fn worker(version: &'static Version) -> Worker {
         .set("plugin.path", folder.display().to_string())
         .set("key.converter", converter)
         .set("value.converter", converter)
-        .start()
 }
 
 fn source(database: &Postgres, topics: &str) -> Value {
