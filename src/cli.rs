@@ -17,11 +17,23 @@ pub enum Command {
     Status,
     Retry,
     Reset,
+    Hold,
+    Release,
+    History,
     Schedule,
 }
 
 impl Command {
-    const ALL: [Self; 5] = [Self::Run, Self::Status, Self::Retry, Self::Reset, Self::Schedule];
+    const ALL: [Self; 8] = [
+        Self::Run,
+        Self::Status,
+        Self::Retry,
+        Self::Reset,
+        Self::Hold,
+        Self::Release,
+        Self::History,
+        Self::Schedule,
+    ];
 
     /// As it is typed, and as documents name it.
     pub fn as_str(self) -> &'static str {
@@ -30,6 +42,9 @@ impl Command {
             Self::Status => "status",
             Self::Retry => "retry",
             Self::Reset => "reset",
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::History => "history",
             Self::Schedule => "schedule",
         }
     }
@@ -39,9 +54,12 @@ impl Command {
             Self::Run => "Read the cluster once, restart what is due, remember, report",
             Self::Status => "Show what Connect says, what is remembered and what comes next; sends nothing",
             Self::Retry => {
-                "Restart now what has failed, whatever waits and limits say, and watch what becomes of it"
+                "Restart now what has failed, whatever waits, holds and limits say, and watch what becomes of it"
             }
             Self::Reset => "Forget failures, so that the next run starts afresh with them",
+            Self::Hold => "Leave connectors alone for a time, whatever becomes of them",
+            Self::Release => "End holds before their time",
+            Self::History => "Show what happened: failures, restarts, recoveries, and what persons did",
             Self::Schedule => "Show the timetable that the present settings give; reads and sends nothing",
         }
     }
@@ -107,7 +125,15 @@ const RESTARTING: &[Command] = &[Command::Run, Command::Retry];
 const SEEING: &[Command] = &[Command::Run, Command::Status];
 const CHOOSING: &[Command] = &[Command::Run, Command::Status, Command::Retry];
 const PLANNING: &[Command] = &[Command::Run, Command::Status, Command::Retry, Command::Schedule];
-const CONFIGURED: &[Command] = &[Command::Run, Command::Status, Command::Retry, Command::Reset];
+const CONFIGURED: &[Command] = &[
+    Command::Run,
+    Command::Status,
+    Command::Retry,
+    Command::Reset,
+    Command::Hold,
+    Command::Release,
+    Command::History,
+];
 const ALL: &[Command] = &Command::ALL;
 
 /// Makes each setting a constant, so that a misspelt one does not compile, and all of them the table.
@@ -237,8 +263,8 @@ pub const EXIT_CODES: &str = "\
 Exit codes:
   0         the run did its work, also when it restarted something or has given something up
   1         the run could not do all its work: Connect unreachable or not understood, a restart
-            refused or of unknown fate, the state not readable or writable; or retry or reset
-            found nothing of a name
+            refused or of unknown fate, the state not readable or writable; or retry, reset or
+            release found nothing of a name
   2         wrong usage or settings
   3         the work was done but a person is needed; only with --fail-on, or when something
             that retry was to bring back did not come back
@@ -303,29 +329,57 @@ fn subcommand(command: Command) -> clap::Command {
         .after_help(format!("{environment}{EXIT_CODES}"))
 }
 
-/// Of what `retry` and `reset` are.
+/// What a person's command is about, besides the settings.
 fn named(command: Command) -> Vec<Arg> {
-    let all = match command {
-        Command::Retry => "Everything that has failed",
-        Command::Reset => "Forget everything",
-        _ => return Vec::new(),
+    const INSTANCES: (&str, &str) = ("NAME|NAME/TASK", "A connector with all its tasks, or one task");
+    const PATTERN: (&str, &str) = ("PATTERN", "Connectors by name, with * and ?");
+    let ((takes, what), all) = match command {
+        Command::Retry => (INSTANCES, "Everything that has failed"),
+        Command::Reset => (INSTANCES, "Forget everything"),
+        Command::Hold => (PATTERN, "Hold everything, as '*' does"),
+        Command::Release => (PATTERN, "End all holds"),
+        Command::History => {
+            return vec![
+                option(SINCE, "TIME").help(
+                    "The first moment: 8h (ago), 02:00 (the last one), or a time such as 2026-11-27T02:00:00Z; in UTC",
+                ),
+                option(UNTIL, "TIME").help("The last moment, the same way"),
+                option(CONNECTOR, "PATTERN").help("Only what happened to these connectors, with * and ?"),
+            ];
+        }
+        Command::Run | Command::Status | Command::Schedule => return Vec::new(),
     };
     let switch = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
-    let names = Arg::new(NAMES).value_name("NAME|NAME/TASK").num_args(0..);
-    let mut args = vec![
-        names.help("A connector with all its tasks, or one task"),
-        switch(EVERYTHING).conflicts_with(NAMES).help(all),
-    ];
+    let names = Arg::new(NAMES).value_name(takes).num_args(0..);
+    let mut args = vec![names.help(what), switch(EVERYTHING).conflicts_with(NAMES).help(all)];
     if command == Command::Retry {
         let help = "Restart also what runs, one by one";
         args.push(switch(EVEN_RUNNING).conflicts_with(EVERYTHING).help(help));
     }
+    if command == Command::Hold {
+        if let Some(all) = args.last_mut() {
+            *all = all.clone().visible_alias("hold-all");
+        }
+        args.push(option(FOR, "DURATION").required(true).help("How long, such as 2h; 30days at most"));
+        args.push(option(REASON, "TEXT").help("Why, for whoever finds it"));
+    }
     args
+}
+
+fn option(name: &'static str, takes: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(takes).action(ArgAction::Set)
 }
 
 const NAMES: &str = "name";
 const EVERYTHING: &str = "all";
 const EVEN_RUNNING: &str = "even-running";
+const FOR: &str = "for";
+const REASON: &str = "reason";
+const SINCE: &str = "since";
+const UNTIL: &str = "until";
+const CONNECTOR: &str = "connector";
+/// The commands, for whoever typed none.
+const COMMANDS: &str = "a command is needed: run, status, retry, reset, hold, release, history or schedule";
 
 fn arg(setting: &Setting) -> Option<Arg> {
     let flag = setting.flag?;
@@ -371,10 +425,7 @@ pub enum Parsed {
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Parsed {
     use clap::error::ErrorKind;
     match command().try_get_matches_from(args) {
-        Ok(matches) => typed(&matches).map_or_else(
-            || Parsed::Wrong("a command is needed: run, status, retry, reset or schedule".to_owned()),
-            Parsed::Typed,
-        ),
+        Ok(matches) => typed(&matches).map_or_else(|| Parsed::Wrong(COMMANDS.to_owned()), Parsed::Typed),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             Parsed::Print(error.render().ansi().to_string())
         }
@@ -411,12 +462,12 @@ impl Typed {
         setting.flag.is_some_and(|flag| self.is_set(flag))
     }
 
-    /// What `retry` or `reset` is for: connectors and tasks by name.
+    /// What a person's command is for: connectors and tasks by name, or patterns.
     pub fn names(&self) -> Vec<String> {
         self.texts(NAMES)
     }
 
-    /// Whether `retry` or `reset` is for everything.
+    /// Whether it is for everything.
     pub fn everything(&self) -> bool {
         self.is_set(EVERYTHING)
     }
@@ -424,6 +475,31 @@ impl Typed {
     /// Whether `retry` restarts also what runs.
     pub fn even_running(&self) -> bool {
         self.is_set(EVEN_RUNNING)
+    }
+
+    /// How long a hold is to last, as it was typed.
+    pub fn lasting(&self) -> String {
+        self.texts(FOR).pop().unwrap_or_default()
+    }
+
+    /// Why somebody holds.
+    pub fn reason(&self) -> Option<String> {
+        self.texts(REASON).pop()
+    }
+
+    /// From when on the history is asked for, as it was typed.
+    pub fn since(&self) -> Option<String> {
+        self.texts(SINCE).pop()
+    }
+
+    /// And until when.
+    pub fn until(&self) -> Option<String> {
+        self.texts(UNTIL).pop()
+    }
+
+    /// Of which connectors.
+    pub fn connector(&self) -> Option<String> {
+        self.texts(CONNECTOR).pop()
     }
 
     fn texts(&self, id: &str) -> Vec<String> {

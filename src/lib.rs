@@ -39,6 +39,8 @@
 //! - **Settle**: the time after an attempt in which Connect may still show the old state (`--settle`).
 //! - **Forgiven**: an instance has been healthy for long enough that its episode is over.
 //! - **Crash loop**: an instance that was restarted six times within a day, whatever was forgiven.
+//! - **Hold**: a person's word that some connectors are not to be touched for a time.
+//! - **History**: what happened, as entries of many instances each; a ring in the state.
 //! - **Lease**: a run's word that a state without a lock is its own for a while.
 
 #![cfg_attr(

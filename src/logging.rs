@@ -3,18 +3,22 @@
 //! and might show a header.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::File;
 use std::io::{IsTerminal, stderr};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
-use tracing::Level;
 use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::{Format as Formatter, JsonFields, Writer};
 use tracing_subscriber::fmt::time::SystemTime;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt};
+use tracing_subscriber::{Layer, fmt as lines};
 
 /// The target of the one line that is printed also under `--quiet`.
 pub const NEWS: &str = "guardian";
@@ -65,14 +69,52 @@ pub fn start(settings: Settings) {
         .with_target(NEWS, LevelFilter::INFO);
     let terminal = stderr().is_terminal();
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let plain = fmt::layer().with_writer(stderr).with_target(false).with_ansi(colour);
-    let timeless = settings.format == Format::Auto && (terminal || settings.journal);
+    let plain = lines::layer().with_writer(stderr).with_ansi(colour);
+    let formatter = Formatter::default().with_target(false);
+    let (timeless, journal) =
+        (settings.format == Format::Auto && (terminal || settings.journal), settings.journal);
     let layer = match settings.format {
         Format::Json => {
-            fmt::layer().json().flatten_event(true).with_target(false).with_writer(stderr).boxed()
+            let formatter = formatter.json().flatten_event(true);
+            plain.fmt_fields(JsonFields::new()).event_format(Prefixed { journal, formatter }).boxed()
         }
-        Format::Auto | Format::Text if timeless => plain.without_time().boxed(),
-        Format::Auto | Format::Text => plain.with_timer(SystemTime).boxed(),
+        Format::Auto | Format::Text if timeless => {
+            plain.event_format(Prefixed { journal, formatter: formatter.without_time() }).boxed()
+        }
+        Format::Auto | Format::Text => {
+            plain.event_format(Prefixed { journal, formatter: formatter.with_timer(SystemTime) }).boxed()
+        }
     };
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
+}
+
+/// A line whose priority a journal can read off it (sd-daemon(3)): `journalctl -p err` then shows what is an error.
+struct Prefixed<F> {
+    journal: bool,
+    formatter: F,
+}
+
+impl<S, N, F> FormatEvent<S, N> for Prefixed<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        if self.journal {
+            let priority = match *event.metadata().level() {
+                Level::ERROR => 3,
+                Level::WARN => 4,
+                Level::INFO => 6,
+                _ => 7,
+            };
+            write!(writer, "<{priority}>")?;
+        }
+        self.formatter.format_event(context, writer, event)
+    }
 }

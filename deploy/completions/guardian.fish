@@ -28,8 +28,11 @@ complete -c guardian -n "__fish_guardian_needs_command" -s h -l help -d 'Print h
 complete -c guardian -n "__fish_guardian_needs_command" -s V -l version -d 'Print version'
 complete -c guardian -n "__fish_guardian_needs_command" -f -a "run" -d 'Read the cluster once, restart what is due, remember, report'
 complete -c guardian -n "__fish_guardian_needs_command" -f -a "status" -d 'Show what Connect says, what is remembered and what comes next; sends nothing'
-complete -c guardian -n "__fish_guardian_needs_command" -f -a "retry" -d 'Restart now what has failed, whatever waits and limits say, and watch what becomes of it'
+complete -c guardian -n "__fish_guardian_needs_command" -f -a "retry" -d 'Restart now what has failed, whatever waits, holds and limits say, and watch what becomes of it'
 complete -c guardian -n "__fish_guardian_needs_command" -f -a "reset" -d 'Forget failures, so that the next run starts afresh with them'
+complete -c guardian -n "__fish_guardian_needs_command" -f -a "hold" -d 'Leave connectors alone for a time, whatever becomes of them'
+complete -c guardian -n "__fish_guardian_needs_command" -f -a "release" -d 'End holds before their time'
+complete -c guardian -n "__fish_guardian_needs_command" -f -a "history" -d 'Show what happened: failures, restarts, recoveries, and what persons did'
 complete -c guardian -n "__fish_guardian_needs_command" -f -a "schedule" -d 'Show the timetable that the present settings give; reads and sends nothing'
 complete -c guardian -n "__fish_guardian_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c guardian -n "__fish_guardian_using_subcommand run" -l url -d 'Workers of ONE cluster, tried in turn; a path prefix is kept [env: KAFKA_CONNECT_URL] [default: from host, port, protocol]' -r
@@ -211,6 +214,97 @@ text\t''
 json\t''"
 complete -c guardian -n "__fish_guardian_using_subcommand reset" -l all -d 'Forget everything'
 complete -c guardian -n "__fish_guardian_using_subcommand reset" -s h -l help -d 'Print help'
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l url -d 'Workers of ONE cluster, tried in turn; a path prefix is kept [env: KAFKA_CONNECT_URL] [default: from host, port, protocol]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l host -d 'The worker\'s host, without scheme or port [env: KAFKA_CONNECT_HOST] [default: localhost]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l port -d 'The worker\'s REST port (a tcp://... of a Kubernetes service link is ignored) [env: KAFKA_CONNECT_PORT] [default: 8083]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l protocol -d 'How to talk to the worker [env: KAFKA_CONNECT_PROTO, KAFKA_CONNECT_PROTOCOL] [default: http]' -r -f -a "http\t''
+https\t''"
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l user -d 'User for Basic authentication [env: KAFKA_CONNECT_USER]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l user-file -d 'File that holds the user\'s name [env: KAFKA_CONNECT_USER_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l password-file -d 'File that holds the password [env: KAFKA_CONNECT_PASS_FILE] [default: $CREDENTIALS_DIRECTORY/connect-password]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l token-file -d 'File that holds a bearer token, instead of user and password [env: KAFKA_CONNECT_TOKEN_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l headers-file -d 'File of headers that a gateway wants, Name: value a line; secret, sent to the workers only [env: KAFKA_CONNECT_HEADERS_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l ca-file -d 'PEM file of CAs to trust besides the system\'s [env: KAFKA_CONNECT_CA_FILE] [default: the system\'s CAs]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l cert-file -d 'PEM file of the client\'s certificate (mTLS) [env: KAFKA_CONNECT_CERT_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l key-file -d 'PEM file of the client\'s private key, not encrypted [env: KAFKA_CONNECT_KEY_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l proxy -d 'Proxy for requests to Connect; env means HTTP_PROXY, HTTPS_PROXY and NO_PROXY [env: GUARDIAN_PROXY] [default: none]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l timeout -d 'Time for the whole answer of one worker when reading [env: GUARDIAN_TIMEOUT] [default: 30s]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l cluster -d 'The cluster\'s name in state and output [env: GUARDIAN_CLUSTER] [default: from the URL]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l state -d 'Where the back-off is remembered between runs; a ConfigMap from within a Kubernetes pod [env: GUARDIAN_STATE] [default: CLUSTER.json in $STATE_DIRECTORY, or in the XDG state folder]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l output -d 'What to print on stdout [env: GUARDIAN_OUTPUT] [default: text]' -r -f -a "text\t''
+json\t''"
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l log-level -d 'What to log on stderr [env: LOG_LEVEL] [default: info]' -r -f -a "error\t''
+warn\t''
+info\t''
+debug\t''
+trace\t''"
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l log-format -d 'How to log; auto is text, without the time on a terminal and in a journal [env: GUARDIAN_LOG_FORMAT] [default: auto]' -r -f -a "auto\t''
+text\t''
+json\t''"
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l for -d 'How long, such as 2h; 30days at most' -r
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l reason -d 'Why, for whoever finds it' -r
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -l all -l hold-all -d 'Hold everything, as \'*\' does'
+complete -c guardian -n "__fish_guardian_using_subcommand hold" -s h -l help -d 'Print help'
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l url -d 'Workers of ONE cluster, tried in turn; a path prefix is kept [env: KAFKA_CONNECT_URL] [default: from host, port, protocol]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l host -d 'The worker\'s host, without scheme or port [env: KAFKA_CONNECT_HOST] [default: localhost]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l port -d 'The worker\'s REST port (a tcp://... of a Kubernetes service link is ignored) [env: KAFKA_CONNECT_PORT] [default: 8083]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l protocol -d 'How to talk to the worker [env: KAFKA_CONNECT_PROTO, KAFKA_CONNECT_PROTOCOL] [default: http]' -r -f -a "http\t''
+https\t''"
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l user -d 'User for Basic authentication [env: KAFKA_CONNECT_USER]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l user-file -d 'File that holds the user\'s name [env: KAFKA_CONNECT_USER_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l password-file -d 'File that holds the password [env: KAFKA_CONNECT_PASS_FILE] [default: $CREDENTIALS_DIRECTORY/connect-password]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l token-file -d 'File that holds a bearer token, instead of user and password [env: KAFKA_CONNECT_TOKEN_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l headers-file -d 'File of headers that a gateway wants, Name: value a line; secret, sent to the workers only [env: KAFKA_CONNECT_HEADERS_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l ca-file -d 'PEM file of CAs to trust besides the system\'s [env: KAFKA_CONNECT_CA_FILE] [default: the system\'s CAs]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l cert-file -d 'PEM file of the client\'s certificate (mTLS) [env: KAFKA_CONNECT_CERT_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l key-file -d 'PEM file of the client\'s private key, not encrypted [env: KAFKA_CONNECT_KEY_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l proxy -d 'Proxy for requests to Connect; env means HTTP_PROXY, HTTPS_PROXY and NO_PROXY [env: GUARDIAN_PROXY] [default: none]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l timeout -d 'Time for the whole answer of one worker when reading [env: GUARDIAN_TIMEOUT] [default: 30s]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l cluster -d 'The cluster\'s name in state and output [env: GUARDIAN_CLUSTER] [default: from the URL]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l state -d 'Where the back-off is remembered between runs; a ConfigMap from within a Kubernetes pod [env: GUARDIAN_STATE] [default: CLUSTER.json in $STATE_DIRECTORY, or in the XDG state folder]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l output -d 'What to print on stdout [env: GUARDIAN_OUTPUT] [default: text]' -r -f -a "text\t''
+json\t''"
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l log-level -d 'What to log on stderr [env: LOG_LEVEL] [default: info]' -r -f -a "error\t''
+warn\t''
+info\t''
+debug\t''
+trace\t''"
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l log-format -d 'How to log; auto is text, without the time on a terminal and in a journal [env: GUARDIAN_LOG_FORMAT] [default: auto]' -r -f -a "auto\t''
+text\t''
+json\t''"
+complete -c guardian -n "__fish_guardian_using_subcommand release" -l all -d 'End all holds'
+complete -c guardian -n "__fish_guardian_using_subcommand release" -s h -l help -d 'Print help'
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l url -d 'Workers of ONE cluster, tried in turn; a path prefix is kept [env: KAFKA_CONNECT_URL] [default: from host, port, protocol]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l host -d 'The worker\'s host, without scheme or port [env: KAFKA_CONNECT_HOST] [default: localhost]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l port -d 'The worker\'s REST port (a tcp://... of a Kubernetes service link is ignored) [env: KAFKA_CONNECT_PORT] [default: 8083]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l protocol -d 'How to talk to the worker [env: KAFKA_CONNECT_PROTO, KAFKA_CONNECT_PROTOCOL] [default: http]' -r -f -a "http\t''
+https\t''"
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l user -d 'User for Basic authentication [env: KAFKA_CONNECT_USER]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l user-file -d 'File that holds the user\'s name [env: KAFKA_CONNECT_USER_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l password-file -d 'File that holds the password [env: KAFKA_CONNECT_PASS_FILE] [default: $CREDENTIALS_DIRECTORY/connect-password]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l token-file -d 'File that holds a bearer token, instead of user and password [env: KAFKA_CONNECT_TOKEN_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l headers-file -d 'File of headers that a gateway wants, Name: value a line; secret, sent to the workers only [env: KAFKA_CONNECT_HEADERS_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l ca-file -d 'PEM file of CAs to trust besides the system\'s [env: KAFKA_CONNECT_CA_FILE] [default: the system\'s CAs]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l cert-file -d 'PEM file of the client\'s certificate (mTLS) [env: KAFKA_CONNECT_CERT_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l key-file -d 'PEM file of the client\'s private key, not encrypted [env: KAFKA_CONNECT_KEY_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l proxy -d 'Proxy for requests to Connect; env means HTTP_PROXY, HTTPS_PROXY and NO_PROXY [env: GUARDIAN_PROXY] [default: none]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l timeout -d 'Time for the whole answer of one worker when reading [env: GUARDIAN_TIMEOUT] [default: 30s]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l cluster -d 'The cluster\'s name in state and output [env: GUARDIAN_CLUSTER] [default: from the URL]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l state -d 'Where the back-off is remembered between runs; a ConfigMap from within a Kubernetes pod [env: GUARDIAN_STATE] [default: CLUSTER.json in $STATE_DIRECTORY, or in the XDG state folder]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l output -d 'What to print on stdout [env: GUARDIAN_OUTPUT] [default: text]' -r -f -a "text\t''
+json\t''"
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l log-level -d 'What to log on stderr [env: LOG_LEVEL] [default: info]' -r -f -a "error\t''
+warn\t''
+info\t''
+debug\t''
+trace\t''"
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l log-format -d 'How to log; auto is text, without the time on a terminal and in a journal [env: GUARDIAN_LOG_FORMAT] [default: auto]' -r -f -a "auto\t''
+text\t''
+json\t''"
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l since -d 'The first moment: 8h (ago), 02:00 (the last one), or a time such as 2026-11-27T02:00:00Z; in UTC' -r
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l until -d 'The last moment, the same way' -r
+complete -c guardian -n "__fish_guardian_using_subcommand history" -l connector -d 'Only what happened to these connectors, with * and ?' -r
+complete -c guardian -n "__fish_guardian_using_subcommand history" -s h -l help -d 'Print help'
 complete -c guardian -n "__fish_guardian_using_subcommand schedule" -l max-restart -d 'Restarts of one connector or task before giving up [env: MAX_RESTART] [default: 7]' -r
 complete -c guardian -n "__fish_guardian_using_subcommand schedule" -l exponential-ratio -d 'The n-th restart is followed by a wait of ratio^n runs; 1 restarts at every run, 2 doubles the wait [env: EXPONENTIAL_RATIO] [default: 1]' -r
 complete -c guardian -n "__fish_guardian_using_subcommand schedule" -l backoff-step -d 'What the back-off counts: runs, or the clock in steps of this length [env: GUARDIAN_BACKOFF_STEP] [default: run]' -r
@@ -234,9 +328,12 @@ text\t''
 json\t''"
 complete -c guardian -n "__fish_guardian_using_subcommand schedule" -l no-backoff -d 'Restart at every run, without limit (the flag, or 0 in the environment) [env: ENABLE_BACKOFF]'
 complete -c guardian -n "__fish_guardian_using_subcommand schedule" -s h -l help -d 'Print help'
-complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset schedule help" -f -a "run" -d 'Read the cluster once, restart what is due, remember, report'
-complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset schedule help" -f -a "status" -d 'Show what Connect says, what is remembered and what comes next; sends nothing'
-complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset schedule help" -f -a "retry" -d 'Restart now what has failed, whatever waits and limits say, and watch what becomes of it'
-complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset schedule help" -f -a "reset" -d 'Forget failures, so that the next run starts afresh with them'
-complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset schedule help" -f -a "schedule" -d 'Show the timetable that the present settings give; reads and sends nothing'
-complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset schedule help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule help" -f -a "run" -d 'Read the cluster once, restart what is due, remember, report'
+complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule help" -f -a "status" -d 'Show what Connect says, what is remembered and what comes next; sends nothing'
+complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule help" -f -a "retry" -d 'Restart now what has failed, whatever waits, holds and limits say, and watch what becomes of it'
+complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule help" -f -a "reset" -d 'Forget failures, so that the next run starts afresh with them'
+complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule help" -f -a "hold" -d 'Leave connectors alone for a time, whatever becomes of them'
+complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule help" -f -a "release" -d 'End holds before their time'
+complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule help" -f -a "history" -d 'Show what happened: failures, restarts, recoveries, and what persons did'
+complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule help" -f -a "schedule" -d 'Show the timetable that the present settings give; reads and sends nothing'
+complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -2,6 +2,9 @@
 //! the right story, and prints what it tells.
 
 mod apply;
+mod edit;
+pub mod history;
+pub mod hold;
 pub mod reset;
 pub mod retry;
 pub mod run;
@@ -56,6 +59,9 @@ pub fn main(typed: &Typed, environment: &Environment) -> ExitCode {
             Command::Status => status::status(&config).await,
             Command::Retry => retry::retry(&config, typed).await,
             Command::Reset => reset::reset(&config, typed).await,
+            Command::Hold => hold::hold(&config, typed).await,
+            Command::Release => hold::release(&config, typed).await,
+            Command::History => history::history(&config, typed).await,
             Command::Schedule => schedule::schedule(&config),
         }
     });

@@ -2,23 +2,16 @@
 //! them. It asks Connect nothing.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use tokio::time::Instant;
-
-use super::{fail, print};
+use super::edit::edit;
+use super::{fail, print, system_clock};
 use crate::cli::{Command, Typed};
 use crate::config::{Config, Output};
 use crate::decide::ledger::Ledger;
 use crate::decide::model::InstanceId;
 use crate::decide::text::{name_some, read_name, show_name};
-use crate::decide::time::Timestamp;
 use crate::exit::{Exit, Failure, Kind};
 use crate::report::json;
-use crate::store::{self, Store};
-
-/// A run that is under way ends soon; a person can wait this long.
-const WAIT: Duration = Duration::from_secs(10);
 
 /// Forgets what was named.
 pub async fn reset(config: &Config, typed: &Typed) -> Exit {
@@ -27,16 +20,7 @@ pub async fn reset(config: &Config, typed: &Typed) -> Exit {
         let failure = Failure::new(Kind::Usage, "reset takes NAME, NAME/TASK or --all");
         return fail(Some(Command::Reset), config.reporting.output, failure);
     }
-    let end = Instant::now().checked_add(WAIT);
-    let done = loop {
-        let left = end.map_or(WAIT, |end| end.saturating_duration_since(Instant::now()));
-        match forget(config, &names, left).await {
-            // A run began after the state was read: wait for its end too.
-            Err(failure) if failure.kind == Kind::Locked && !left.is_zero() => {}
-            done => break done,
-        }
-    };
-    match done {
+    match edit(config, |ledger| forget(config, ledger, &names)).await {
         Ok((forgotten, failure)) => report(config, &forgotten, failure.as_ref()),
         Err(failure) => fail(Some(Command::Reset), config.reporting.output, failure),
     }
@@ -44,26 +28,19 @@ pub async fn reset(config: &Config, typed: &Typed) -> Exit {
 
 /// Forgets the named records, or all; what is not remembered is a failure that
 /// does not keep the others from being forgotten.
-async fn forget(
+fn forget(
     config: &Config,
+    ledger: &mut Ledger,
     names: &[String],
-    wait: Duration,
-) -> Result<(Vec<InstanceId>, Option<Failure>), Failure> {
-    let mut store = store::open(&config.state, &config.cluster, wait).await?;
-    let loaded = store.load().await?;
-    if let Some(warning) = loaded.warning {
-        tracing::error!("{warning}");
-    }
-    let mut ledger = loaded.ledger;
+) -> ((Vec<InstanceId>, Option<Failure>), bool) {
     let all: Vec<InstanceId> = ledger.records.iter().map(|record| record.id.clone()).collect();
-    let (forgotten, unknown) = if names.is_empty() { (all, Vec::new()) } else { find(&ledger, names) };
-    let failure = (!unknown.is_empty()).then(|| not_remembered(config, &ledger, &unknown));
-    if !forgotten.is_empty() {
-        ledger.records.retain(|record| forgotten.binary_search(&record.id).is_err());
-        // All or nothing: a run that looked before must not bring them back.
-        store.charge(&ledger, Timestamp::default()).await?;
+    let (forgotten, unknown) = if names.is_empty() { (all, Vec::new()) } else { find(ledger, names) };
+    let failure = (!unknown.is_empty()).then(|| not_remembered(config, ledger, &unknown));
+    let has_changed = !forgotten.is_empty();
+    if has_changed {
+        ledger.forget(&forgotten, &config.person, system_clock());
     }
-    Ok((forgotten, failure))
+    ((forgotten, failure), has_changed)
 }
 
 /// The remembered instances that are named, as they are shown or as they are, and the names that fit none.
@@ -114,6 +91,7 @@ fn report(config: &Config, forgotten: &[InstanceId], failure: Option<&Failure>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::time::Timestamp;
 
     #[test]
     fn names_are_connectors_first_and_tasks_second() {

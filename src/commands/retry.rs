@@ -1,10 +1,9 @@
 //! `guardian retry`: restart now what a person names, whatever waits, rests and limits say, and stay until it is known what
 //! became of it. It is a run of these instances only; it waits for a run that is under way.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
+use super::edit::free;
 use super::run::{RunOptions, one_run};
 use super::{connect, fail, publish, system_clock};
 use crate::cli::{Command, Typed};
@@ -12,13 +11,10 @@ use crate::config::Config;
 use crate::connect::Connect;
 use crate::decide::action::Action;
 use crate::decide::retry::Asked;
+use crate::decide::shared::SharedStr;
 use crate::exit::{Exit, Failure, Kind, OrFail};
 use crate::report::{About, RunReport};
-use crate::signal::{self, Interrupt, interrupted};
-use crate::store::{self, Opened};
-
-/// No run holds the state for longer.
-const LONGEST_RUN: Duration = Duration::from_secs(60 * 60);
+use crate::signal::{self, Interrupt};
 
 /// Restarts what was named, and says whether it came back.
 pub async fn retry(config: &Config, typed: &Typed) -> Exit {
@@ -29,7 +25,11 @@ pub async fn retry(config: &Config, typed: &Typed) -> Exit {
 }
 
 fn begin(config: &Config, typed: &Typed) -> Result<(Asked, Connect, Interrupt), Failure> {
-    let asked = Asked { names: typed.names(), even_running: typed.even_running() };
+    let asked = Asked {
+        names: typed.names(),
+        even_running: typed.even_running(),
+        by: SharedStr::clone(&config.person),
+    };
     if asked.names.is_empty() && !typed.everything() {
         return Err(Failure::new(Kind::Usage, "retry takes NAME, NAME/TASK or --all"));
     }
@@ -103,21 +103,5 @@ async fn restart(
             }
             _ => return Ok(report),
         }
-    }
-}
-
-/// The state, as soon as no run holds it.
-async fn free(config: &Config, interrupt: &mut Interrupt, told: &mut bool) -> Result<Opened, Failure> {
-    let open = |wait| store::open(&config.state, &config.cluster, wait);
-    let held = match open(Duration::ZERO).await {
-        Err(failure) if failure.kind == Kind::Locked => failure,
-        done => return done,
-    };
-    if !std::mem::replace(told, true) {
-        tracing::warn!("{}: waiting for it to end (Ctrl-C ends the wait)", held.message());
-    }
-    tokio::select! {
-        opened = open(LONGEST_RUN) => opened,
-        _ = interrupted(interrupt) => Err(held),
     }
 }

@@ -154,7 +154,7 @@ pub async fn one_run<C: Cluster, S: Store>(
 ) -> Result<RunReport, Failure> {
     let (now, end) = (clock(), end_of(options.deadline));
     let loaded = store.load().await?;
-    let well_before = loaded.ledger.is_well();
+    let (well_before, known) = (loaded.ledger.is_well(), loaded.ledger.history.entries().len());
     let read_at = Instant::now();
     let mut report = read_and_plan(cluster, loaded, options.rules, options.asked, now, end, interrupt).await;
     let (ledger, Some(plan)) = (&mut report.ledger, &mut report.plan) else { return Ok(report) };
@@ -166,11 +166,15 @@ pub async fn one_run<C: Cluster, S: Store>(
     plan.stays = options.stays;
 
     plan.record_told(ledger, now);
+    ledger.note_given_up(plan, now);
+    let (seen, by) = (ledger.history.entries().len(), options.asked.map(|asked| &asked.by));
     let (mut remedy, mut sent, mut waves, mut watched) = (None, 0_u64, 0_u32, ByInstance::default());
     while plan.due().next().is_some() {
         log_due(plan, ledger, policy);
+        plan.begin_wave(clock());
         let mut charges = plan.charge(ledger, policy, now);
         plan.note_waves(ledger, now);
+        ledger.note_restarts(seen, plan, &watched, (policy.together.watch, clock()), by);
         if let Err(failure) = store.charge(ledger, now.plus(options.deadline)).await {
             plan.record(ledger, charges, &"not sent, because the state could not be written".into());
             if sent == 0 {
@@ -229,9 +233,11 @@ pub async fn one_run<C: Cluster, S: Store>(
     if plan.stays {
         plan.record_watched(&watched, policy.together.watch, clock());
     }
+    ledger.note_restarts(seen, plan, &watched, (policy.together.watch, clock()), by);
     plan.tell_crash_loops(ledger, now);
     report.failure = report.failure.take().or_else(|| incomplete(plan, remedy)).or(unmet);
-    if (!well_before || !ledger.is_well())
+    let has_news = ledger.history.entries().len() > known;
+    if (!well_before || !ledger.is_well() || has_news)
         && let Err(failure) = store.save(ledger).await
         // An interrupted run says so all the same: its exit code is a promise.
         && !report.failure.as_ref().is_some_and(|it| matches!(it.kind, Kind::Interrupted(_)))
@@ -324,7 +330,7 @@ fn log_due(plan: &Plan, ledger: &Ledger, policy: &Policy) {
     }
 }
 
-fn interruption(signal: u8) -> Failure {
+pub(super) fn interruption(signal: u8) -> Failure {
     Failure::new(Kind::Interrupted(signal), format!("interrupted by signal {signal}"))
 }
 

@@ -4,6 +4,7 @@
 mod connect;
 mod credentials;
 mod meant;
+mod person;
 mod policy;
 mod sources;
 mod state;
@@ -22,6 +23,7 @@ use crate::cli::{self, Setting, Typed};
 use crate::decide::plan::Rules;
 use crate::decide::policy::Policy;
 use crate::decide::select::{Filter, Patterns};
+use crate::decide::shared::SharedStr;
 use crate::decide::text::sanitize;
 use crate::exit::{Failure, Kind};
 use crate::logging;
@@ -39,6 +41,8 @@ pub struct Config {
     pub cluster: String,
     /// Where the ledger is kept.
     pub state: Place,
+    /// Who calls: `user@host`.
+    pub person: SharedStr,
     pub policy: Policy,
     /// Which connectors to touch.
     pub filter: Filter,
@@ -118,6 +122,7 @@ impl Config {
         Ok(Self {
             state: state::place(inputs, &cluster)?,
             cluster,
+            person: person::person(inputs.environment),
             connect: Connect::read(inputs, urls)?,
             policy: policy::read(inputs)?,
             filter: Filter::new(patterns(inputs, &cli::INCLUDE)?, patterns(inputs, &cli::EXCLUDE)?),

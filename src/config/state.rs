@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use reqwest::Url;
 
+use super::person;
 use super::sources::{Inputs, Value, read_file};
 use crate::cli;
-use crate::decide::text::{cut, sanitize};
 use crate::http::{Authorization, Secret, TrustedCas};
 use crate::store::{ConfigMap, Place, ServiceAccount};
 
@@ -102,11 +102,7 @@ fn config_map(inputs: &Inputs<'_>, value: &Value, map: &str) -> Result<Place> {
     }
     let trusted = TrustedCas::from_pem(file("ca.crt")?.as_bytes())
         .map_err(|why| unusable("ca.crt", &why.to_string()))?;
-    // The name of the pod, unless it has its node's network.
-    let host = match variable("HOSTNAME")? {
-        Some(name) => name,
-        None => std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default(),
-    };
+    let host = person::host(inputs.environment);
     Ok(Place::ConfigMap(Box::new(ConfigMap {
         name: name.to_owned(),
         namespace,
@@ -114,7 +110,7 @@ fn config_map(inputs: &Inputs<'_>, value: &Value, map: &str) -> Result<Place> {
             server,
             authorization: Authorization::Bearer(Secret::from(token)),
             trusted,
-            holder: format!("{} (pid {})", cut(&sanitize(host.trim()), 100), std::process::id()),
+            holder: format!("{host} (pid {})", std::process::id()),
             folder,
         },
     })))

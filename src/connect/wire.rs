@@ -16,7 +16,7 @@ use crate::decide::interner::Interner;
 use crate::decide::ledger::Ledger;
 use crate::decide::listing::{Listing, Sighting};
 use crate::decide::model::{Counts, InstanceId, State};
-use crate::decide::select::{Filter, Unmatched};
+use crate::decide::select::{Filter, Patterns, Unmatched};
 use crate::decide::shared::SharedStr;
 use crate::decide::text::sanitize;
 
@@ -32,6 +32,8 @@ struct KnownOf {
     causes: HashSet<Arc<Cause>>,
     /// Some connector should match each of its patterns.
     filter: Filter,
+    /// And of what is held.
+    holds: Patterns,
     /// Whether something may be done about what the listing says.
     acts: bool,
 }
@@ -43,7 +45,14 @@ impl Known {
         let unwell = ledger.records.iter().filter(|record| !record.is_well());
         let connectors = unwell.map(|record| SharedStr::clone(&record.id.connector)).collect();
         let causes = ledger.records.iter().filter_map(|record| record.episode.as_ref()?.cause.clone());
-        Self(Arc::new(KnownOf { connectors, causes: causes.collect(), filter: filter.clone(), acts: true }))
+        let holds: Vec<String> = ledger.holds.iter().map(|hold| hold.pattern.to_string()).collect();
+        Self(Arc::new(KnownOf {
+            connectors,
+            causes: causes.collect(),
+            filter: filter.clone(),
+            holds: Patterns::new("hold", &holds),
+            acts: true,
+        }))
     }
 
     /// These connectors, and no texts.
@@ -74,7 +83,7 @@ impl Known {
 
     /// The patterns, before any connector is known.
     pub(super) fn unmatched(&self) -> Unmatched<'_> {
-        self.0.filter.unmatched()
+        self.0.filter.unmatched().and(&self.0.holds)
     }
 }
 

@@ -25,6 +25,8 @@ pub enum Action {
     InTransition,
     /// Remembered, but not in the listing.
     Absent,
+    /// Failed, and a person holds it.
+    Held,
     /// `--include` or `--exclude` leaves it out.
     Excluded,
     /// Failed within a connector that is paused or stopped.
@@ -35,7 +37,7 @@ pub enum Action {
 
 impl Action {
     /// All of them, those that need a reader first.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Failed,
         Self::Unknown,
         Self::GaveUp,
@@ -47,6 +49,7 @@ impl Action {
         Self::NoTasks,
         Self::InTransition,
         Self::Absent,
+        Self::Held,
         Self::Excluded,
         Self::Parked,
         Self::Recovered,
@@ -66,13 +69,14 @@ impl Action {
             Self::NoTasks => "no_tasks",
             Self::InTransition => "in_transition",
             Self::Absent => "absent",
+            Self::Held => "held",
             Self::Excluded => "excluded",
             Self::Parked => "parked",
             Self::Recovered => "recovered",
         }
     }
 
-    /// Whether somebody who asked for `--fail-on failed` means it: failed now, and neither excluded nor parked.
+    /// Whether somebody who asked for `--fail-on failed` means it: failed now, and neither excluded, held nor parked.
     pub fn is_failed_now(self) -> bool {
         matches!(
             self,

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use super::cause::Cause;
 use super::group::Group;
+use super::history::{Gather, Happened, History};
+use super::hold::Hold;
 use super::listing::{Listing, Sighting};
 use super::model::{InstanceId, State};
 use super::outcome::Outcome;
@@ -31,6 +33,10 @@ pub struct Ledger {
     pub careful: bool,
     /// The groups of which a wave was sent.
     pub groups: Vec<Group>,
+    /// What persons hold.
+    pub holds: Vec<Hold>,
+    /// What happened.
+    pub history: History,
 }
 
 /// The receipt of one attempt that was charged: what the record was before, and what became of the restart.
@@ -90,16 +96,18 @@ impl Ledger {
         if listing.nothing_understood() || listing.illness.is_some() {
             return BTreeSet::new();
         }
-        self.age_absent(listing, policy, now);
+        let mut happened = Gather::new(self.run, now);
+        self.age_absent(listing, policy, &mut happened, now);
         self.insert_unwell(listing);
         let run = self.run;
         let mut recovered = BTreeSet::new();
         for seen in listing.sightings.iter().filter(|seen| !seen.paused_or_stopped) {
             let Some(record) = self.records.get_mut(&seen.id) else { continue };
-            if record.see(seen, policy, run, now) {
+            if record.see(seen, policy, &mut happened, run, now) {
                 recovered.insert(seen.id.clone());
             }
         }
+        self.note(happened);
         self.see_no_tasks(&listing.no_tasks, now);
         self.records.retain(|record| !record.is_well() || !record.earlier.is_empty());
         recovered
@@ -113,14 +121,17 @@ impl Ledger {
         let new = seen.iter().filter(|seen| !self.records.has(&seen.id));
         let new = new.map(|seen| Record::new(seen.id.clone())).collect();
         self.records.extend(new);
+        let mut happened = Gather::new(self.run, now);
         for seen in seen {
             if let Some(record) = self.records.get_mut(&seen.id) {
-                record.see(seen, policy, self.run, now);
+                record.see(seen, policy, &mut happened, self.run, now);
             }
         }
+        self.note(happened);
     }
 
     fn mind_the_clock(&mut self, now: Timestamp) {
+        self.end_holds(now);
         for record in self.records.iter_mut() {
             record.forget_the_future(now);
             record.forget_old_restarts(now);
@@ -153,7 +164,7 @@ impl Ledger {
     /// Counts one more run for every record whose instance is not in the answer, and drops those that have been absent
     /// for long enough. A stopped connector has no tasks, and an entry that cannot be understood says nothing of them:
     /// their connector is there, which ends an absence.
-    fn age_absent(&mut self, listing: &Listing, policy: &Policy, now: Timestamp) {
+    fn age_absent(&mut self, listing: &Listing, policy: &Policy, happened: &mut Gather, now: Timestamp) {
         self.records.retain(|record| {
             let connector = &record.id.connector;
             let says_nothing =
@@ -173,8 +184,27 @@ impl Ledger {
             }
             let absent = Streak::one_more(record.absent.as_deref().copied(), now);
             record.absent = Some(Box::new(absent));
-            !policy.forgets(record.attempts(), &absent, now)
+            let forgets = policy.forgets(record.attempts(), &absent, now);
+            if let Some(episode) = record.episode.as_ref().filter(|_| forgets) {
+                happened.add_episode(Happened::Gone, &record.id, episode);
+            }
+            !forgets
         });
+    }
+
+    /// Writes down what was just found.
+    pub(super) fn note(&mut self, happened: Gather) {
+        happened.entries().for_each(|entry| self.history.push(entry));
+    }
+
+    /// Forgets these instances, in their order, because a person said so.
+    pub fn forget(&mut self, forgotten: &[InstanceId], by: &SharedStr, now: Timestamp) {
+        let mut happened = Gather::new(self.run, now);
+        for id in forgotten {
+            happened.add(Happened::Reset, id, None).by = Some(SharedStr::clone(by));
+        }
+        self.note(happened);
+        self.records.retain(|record| forgotten.binary_search(&record.id).is_err());
     }
 
     /// Counts an attempt of the present run for this instance, before the request goes out.
@@ -259,34 +289,48 @@ impl Charge {
 
 impl Record {
     /// Folds one sighting in. `true` when it is the first healthy one after a failure.
-    fn see(&mut self, seen: &Sighting, policy: &Policy, run: u64, now: Timestamp) -> bool {
+    fn see(
+        &mut self,
+        seen: &Sighting,
+        policy: &Policy,
+        happened: &mut Gather,
+        run: u64,
+        now: Timestamp,
+    ) -> bool {
         self.absent = None;
         match seen.state {
-            State::Running => return self.see_healthy(policy, now),
+            State::Running => return self.see_healthy(policy, happened, now),
             State::Failed => {
                 self.transition = None;
-                self.see_failed(seen, run, now);
+                self.see_failed(seen, happened, run, now);
             }
             State::Paused | State::Stopped => {}
             State::Unassigned | State::Restarting | State::Other(_) => {
                 let transition = Streak::one_more(self.transition.as_deref().copied(), now);
                 self.transition = Some(Box::new(transition));
                 if self.is_stuck(policy) {
-                    self.see_failed(seen, run, now);
+                    self.see_failed(seen, happened, run, now);
                 }
             }
         }
         false
     }
 
-    fn see_healthy(&mut self, policy: &Policy, now: Timestamp) -> bool {
+    fn see_healthy(&mut self, policy: &Policy, happened: &mut Gather, now: Timestamp) -> bool {
         self.transition = None;
         let Some(episode) = &mut self.episode else { return false };
         let first = episode.healthy.is_none();
         episode.not_taken = None;
         let healthy = Streak::one_more(episode.healthy.as_deref().copied(), now);
+        if first {
+            let entry = happened.add_episode(Happened::Recovered, &self.id, episode);
+            let down = now.since(episode.failed_since()).as_secs();
+            let (shortest, longest) = entry.down.unwrap_or((down, down));
+            entry.down = Some((shortest.min(down), longest.max(down)));
+        }
         episode.healthy = Some(Box::new(healthy));
         if policy.forgives(episode, &healthy, now) {
+            happened.add_episode(Happened::Forgiven, &self.id, episode);
             self.end_episode();
         }
         first
@@ -300,14 +344,18 @@ impl Record {
         policy.is_stuck(transition.runs, restarted)
     }
 
-    fn see_failed(&mut self, seen: &Sighting, run: u64, now: Timestamp) {
+    fn see_failed(&mut self, seen: &Sighting, happened: &mut Gather, run: u64, now: Timestamp) {
         let another = |episode: &Episode| episode.healthy.is_some() && episode.is_of_another_cause(seen);
         if self.episode.as_ref().is_some_and(another) {
             // The database last night and a bad record today do not add up.
             self.end_episode();
         }
+        let begins = self.episode.is_none();
         let episode = self.episode.get_or_insert_with(|| Episode::starting(run, now));
-        episode.healthy = None;
+        let comes_back = episode.healthy.take().is_some();
+        if comes_back {
+            episode.failed_again_at = now.seconds();
+        }
         episode.last_failed_run = run;
         if episode.is_phantom() && episode.has_news(seen) {
             episode.not_taken = None;
@@ -323,6 +371,11 @@ impl Record {
         if seen.worker.is_some() {
             episode.worker.clone_from(&seen.worker);
         }
+        if begins {
+            happened.add(Happened::Failed, &self.id, episode.cause.as_ref());
+        } else if comes_back {
+            happened.add_episode(Happened::FailedAgain, &self.id, episode);
+        }
     }
 
     /// A clock that was set back must not prolong a wait: what lies in the future happened now.
@@ -333,6 +386,7 @@ impl Record {
         }
         let Some(episode) = &mut self.episode else { return };
         past(&mut episode.first_failed_at);
+        episode.failed_again_at = episode.failed_again_at.min(now.seconds());
         if let Some(healthy) = &mut episode.healthy {
             past(&mut healthy.since);
         }

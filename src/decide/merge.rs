@@ -1,6 +1,7 @@
 //! Two ledgers that grew from one: what this run made of it, and what somebody
 //! else wrote meanwhile (another run, a reset). For a state without a lock.
 
+use super::hold;
 use super::ledger::Ledger;
 use super::record::Record;
 
@@ -12,6 +13,8 @@ impl Ledger {
     ///   be undone by a run that looked before it;
     /// - changed on both, gone on ours: gone, unless they charged an attempt;
     /// - changed on both: the one with more attempts, ours when they are equal.
+    ///
+    /// Of the holds a person's word stands, and the histories are joined.
     ///
     /// So an attempt that somebody charged is forgotten only where a person or
     /// the end of its episode forgets it.
@@ -33,6 +36,8 @@ impl Ledger {
             one_by_one: self.one_by_one,
             careful: self.careful,
             groups: self.groups,
+            holds: hold::merge(&self.holds, &base.holds, &theirs.holds),
+            history: self.history.merge(&base.history, &theirs.history),
         }
     }
 }
@@ -64,6 +69,8 @@ fn attempts(record: Option<&Record>) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::history::{Entry, Happened};
+    use crate::decide::hold::Hold;
     use crate::decide::model::InstanceId;
     use crate::decide::record::{Episode, Streak};
     use crate::decide::time::Timestamp;
@@ -113,6 +120,59 @@ mod tests {
         }
         assert_eq!(ledger(3, "").merge(&ledger(1, ""), &ledger(2, "")).run, 3);
         assert_eq!(ledger(2, "").merge(&ledger(1, ""), &ledger(3, "")).run, 3);
+    }
+
+    #[test]
+    fn what_both_sides_wrote_down_is_kept_and_what_one_took_back_is_gone() {
+        let with = |words: &str| {
+            let entry = |word: &str| Entry {
+                text: Some(word.into()),
+                ..Entry::new(Happened::Told, 1, Timestamp::default())
+            };
+            let entries: Vec<Entry> = words.split_whitespace().map(entry).collect();
+            Ledger { history: entries.into(), ..Ledger::default() }
+        };
+        for (base, ours, theirs, merged) in [
+            ("a", "a b", "a c", "a c b"),
+            ("", "a", "a", "a"),
+            // A wave of unknown fate whose answers came, while somebody held something.
+            ("a wave?", "a wave", "a wave? held", "a held wave"),
+            // Their ring had no room for the oldest.
+            ("a b", "a b c", "b d", "b d c"),
+            ("a", "a", "a b", "a b"),
+            ("a", "a b", "a", "a b"),
+        ] {
+            let result = with(ours).merge(&with(base), &with(theirs));
+            assert_eq!(result, with(merged), "{base} -> {ours} | {theirs}");
+        }
+    }
+
+    #[test]
+    fn a_persons_word_on_a_hold_stands() {
+        let with = |words: &str| {
+            // `a2` is a hold of a for 2 ms.
+            let hold = |word: &str| Hold {
+                pattern: word[..1].into(),
+                by: "anna@ops".into(),
+                reason: None,
+                since: Timestamp::default(),
+                until: Timestamp::from_millis(word[1..].parse().unwrap()),
+            };
+            Ledger { holds: words.split_whitespace().map(hold).collect(), ..Ledger::default() }
+        };
+        for (base, ours, theirs, merged) in [
+            ("", "", "a1", "a1"),
+            ("a1", "a1", "", ""),
+            ("a1", "a1", "a2", "a2"),
+            // It ended here: there nobody spoke, or somebody prolonged it.
+            ("a1", "", "a1", ""),
+            ("a1", "", "a2", "a2"),
+            ("a1 b1", "a1 b1", "b1 c1", "b1 c1"),
+            ("", "a1", "b1", "b1 a1"),
+        ] {
+            let result = with(ours).merge(&with(base), &with(theirs));
+            assert_eq!(result, with(merged), "{base} -> {ours} | {theirs}");
+        }
     }
 
     fn any_ledger() -> impl Strategy<Value = Ledger> {

@@ -11,6 +11,7 @@ use super::action::Action;
 use super::cause::Cause;
 use super::event::Event;
 use super::group::Together;
+use super::holding::Holding;
 use super::ledger::Ledger;
 use super::listing::{Listing, Sighting};
 use super::model::{Counts, InstanceId, State};
@@ -60,6 +61,8 @@ pub struct Line {
     pub incomplete: bool,
     /// What happened to it that somebody may want to be told of.
     pub event: Option<Event>,
+    /// In which of the run's charges it was; 0 in none.
+    pub wave: u16,
 }
 
 /// By what right an instance may be restarted.
@@ -94,6 +97,8 @@ pub struct Plan {
     pub next_tries: BTreeMap<InstanceId, Attempt>,
     /// All that it restarts is watched, for somebody who waits for what becomes of it.
     pub stays: bool,
+    /// When each of the run's charges was.
+    pub waves_at: Vec<Timestamp>,
     /// What a person should know besides, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -104,7 +109,7 @@ pub fn plan(ledger: &mut Ledger, mut listing: Listing, rules: Rules<'_>, now: Ti
     let recovered = ledger.observe(&listing, rules.policy, now);
     let illness = listing.illness.clone();
     let proven = ledger.prove(&recovered, rules.policy, now);
-    let judge = Judge { ledger, rules, now, recovered };
+    let judge = Judge { ledger, rules, now, recovered, holding: ledger.holding(now) };
     let mut plan = Plan {
         warnings: judge.warnings(&listing),
         counts: Some((listing.connectors.clone(), judge.tasks(&listing))),
@@ -112,6 +117,7 @@ pub fn plan(ledger: &mut Ledger, mut listing: Listing, rules: Rules<'_>, now: Ti
         groups: Vec::new(),
         next_tries: BTreeMap::new(),
         stays: false,
+        waves_at: Vec::new(),
     };
     plan.warn_long_in_transition(ledger, rules);
     if let Some(illness) = illness {
@@ -128,15 +134,17 @@ impl Plan {
     /// No line has a state.
     pub fn unread(ledger: &Ledger, rules: Rules<'_>, now: Timestamp) -> Self {
         let run = ledger.run.saturating_add(1);
+        let holding = ledger.holding(now);
         let lines = ledger.records.iter().filter(|record| !record.is_well()).map(|record| {
             let action = match &record.episode {
                 None if record.transition.is_none() => Action::NoTasks,
                 None => Action::InTransition,
                 Some(episode) if episode.is_phantom() => Action::Gone,
                 Some(episode) if episode.healthy.is_some() => Action::Recovered,
-                Some(_) => failed(&record.id.connector, Some(record), rules, run, now),
+                Some(_) => failed(&record.id.connector, Some(record), rules, &holding, run, now),
             };
-            Line::remembered(record, action)
+            let held = holding.of(&record.id.connector).filter(|_| action == Action::Held);
+            Line { reason: held.cloned(), ..Line::remembered(record, action) }
         });
         Self { lines: lines.collect(), ..Self::default() }
     }
@@ -165,6 +173,15 @@ impl Plan {
     /// The instances that this run restarts.
     pub fn due(&self) -> impl Iterator<Item = &Line> {
         self.lines.iter().filter(|line| line.action == Action::Due)
+    }
+
+    /// Begins the next charge of this run: of all that is due.
+    pub fn begin_wave(&mut self, now: Timestamp) {
+        self.waves_at.push(now);
+        let number = u16::try_from(self.waves_at.len()).unwrap_or(u16::MAX);
+        for line in self.lines.iter_mut().filter(|line| line.action == Action::Due) {
+            line.wave = number;
+        }
     }
 
     /// Adds a line for every instance that is well and forgiven, but in a crash loop: what `status` shows besides.
@@ -272,6 +289,7 @@ struct Judge<'a> {
     now: Timestamp,
     /// What this run sees healthy for the first time after a failure.
     recovered: BTreeSet<InstanceId>,
+    holding: Holding<'a>,
 }
 
 impl Judge<'_> {
@@ -319,6 +337,7 @@ impl Judge<'_> {
                 _ => line,
             },
             Action::InTransition => Line { event: self.becomes_long_unwell(&line.id), ..line },
+            Action::Held => Line { reason: self.holding.of(&line.id.connector).cloned(), ..line },
             _ => line,
         }
     }
@@ -375,7 +394,7 @@ impl Judge<'_> {
         let record = self.ledger.records.get(&seen.id);
         let failed = || {
             let episode = record.and_then(|record| record.episode.as_ref());
-            match failed(&seen.id.connector, record, self.rules, self.ledger.run, self.now) {
+            match failed(&seen.id.connector, record, self.rules, &self.holding, self.ledger.run, self.now) {
                 Action::Waiting if episode.is_some_and(Episode::is_phantom) => None,
                 action => Some(action),
             }
@@ -444,6 +463,7 @@ impl Line {
             right: Right::None,
             incomplete: false,
             event: None,
+            wave: 0,
         }
     }
 
@@ -464,9 +484,19 @@ impl Line {
 }
 
 /// The decision about a failed instance, in the order of the contract.
-fn failed(connector: &str, record: Option<&Record>, rules: Rules<'_>, run: u64, now: Timestamp) -> Action {
+fn failed(
+    connector: &str,
+    record: Option<&Record>,
+    rules: Rules<'_>,
+    holding: &Holding<'_>,
+    run: u64,
+    now: Timestamp,
+) -> Action {
     if !rules.filter.selects(connector) {
         return Action::Excluded;
+    }
+    if holding.of(connector).is_some() {
+        return Action::Held;
     }
     let Some((record, episode)) = record.and_then(|record| Some((record, record.episode.as_ref()?))) else {
         return Action::Due;

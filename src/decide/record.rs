@@ -43,6 +43,8 @@ pub struct Episode {
     pub extra: u32,
     /// The last run that saw it failed.
     pub last_failed_run: u64,
+    /// When it was first seen failed after it had run within its episode, in whole seconds since 1970; 0 when it never had.
+    pub failed_again_at: u32,
     /// Since when it has been seen healthy.
     pub healthy: Option<Box<Streak>>,
     /// What Connect answered to the last restarts, if it took none of them.
@@ -201,6 +203,7 @@ impl Episode {
             last_attempt: None,
             extra: 0,
             last_failed_run: run,
+            failed_again_at: 0,
             healthy: None,
             not_taken: None,
             connector_restarted: false,
@@ -213,6 +216,11 @@ impl Episode {
 }
 
 impl Episode {
+    /// Since when it has failed without a break, or had when it came back.
+    pub fn failed_since(&self) -> Timestamp {
+        Timestamp::from_seconds(self.failed_again_at).max(self.first_failed_at)
+    }
+
     /// Whether it came back by somebody else's hand: it was seen failed after its last restart.
     pub fn was_mended(&self) -> bool {
         self.healthy.is_some() && self.last_attempt.is_none_or(|last| last.run < self.last_failed_run)

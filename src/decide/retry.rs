@@ -24,6 +24,8 @@ pub struct Asked {
     pub names: Vec<String>,
     /// Restart also what runs.
     pub even_running: bool,
+    /// Who asked: `user@host`.
+    pub by: SharedStr,
 }
 
 /// A name for which nothing is restarted, and why.
@@ -53,11 +55,10 @@ impl Asked {
         ledger.observe_failed(&seen, rules.policy, now);
         let message = (!unmet.is_empty()).then(|| format!("{}; {}", unmet.join("; "), what_failed(&listing)));
         let illness = listing.illness.clone();
-        let mut plan = Plan {
-            counts: Some((listing.connectors, listing.tasks)),
-            warnings: listing.warnings,
-            ..Plan::default()
-        };
+        let mut warnings = listing.warnings;
+        warnings.extend(overridden(&wanted, ledger, rules, now));
+        let mut plan =
+            Plan { counts: Some((listing.connectors, listing.tasks)), warnings, ..Plan::default() };
         let lines = listing.sightings.into_iter().filter(|seen| wanted.contains(&seen.id));
         plan.lines = lines.map(|seen| line(seen, ledger, rules)).collect();
         match illness {
@@ -120,6 +121,22 @@ fn what_failed(listing: &Listing) -> String {
         return "nothing has failed".to_owned();
     }
     format!("failed: {}", name_some(failed, NAMED))
+}
+
+/// Which holds do not hold back what is restarted.
+fn overridden(
+    wanted: &BTreeSet<InstanceId>,
+    ledger: &Ledger,
+    rules: Rules<'_>,
+    now: Timestamp,
+) -> Option<String> {
+    let holding = ledger.holding(now);
+    let restarted = wanted.iter().map(|id| &id.connector).filter(|name| rules.filter.selects(name));
+    let held: BTreeSet<(&SharedStr, &SharedStr)> =
+        restarted.filter_map(|name| Some((name, holding.of(name)?))).collect();
+    let held = held.iter().map(|(name, why)| format!("{} ({why})", show_name(name)));
+    let mut held = held.peekable();
+    held.peek().is_some().then(|| format!("restarted all the same: {}", name_some(held, NAMED)))
 }
 
 fn line(seen: Sighting, ledger: &Ledger, rules: Rules<'_>) -> Line {

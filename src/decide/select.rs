@@ -37,6 +37,11 @@ impl Patterns {
         })
     }
 
+    /// Whether one of theirs matches one of these, where these are taken as names.
+    pub fn are_matched_by(&self, others: &Self) -> bool {
+        self.all.iter().any(|pattern| others.match_any(&pattern.text))
+    }
+
     /// Whether one of them matches this connector.
     pub fn match_any(&self, connector: &str) -> bool {
         self.all.iter().any(|pattern| pattern.matcher.matches(connector))
@@ -89,7 +94,14 @@ struct Missing<'a> {
     alike: Option<String>,
 }
 
-impl Unmatched<'_> {
+impl<'a> Unmatched<'a> {
+    /// These and those of `others`, which include nothing.
+    #[must_use]
+    pub fn and(mut self, others: &'a Patterns) -> Self {
+        self.patterns.extend(others.missing(false));
+        self
+    }
+
     /// There is a connector of this name.
     pub fn note(&mut self, connector: &str) {
         self.patterns.retain(|missing| !missing.pattern.matcher.matches(connector));

@@ -1,13 +1,13 @@
 //! A text that many hold: names, workers, reasons. It is one thin pointer, half of an `Arc<str>`: in an outage of a hundred
 //! thousand tasks that is 6 MB. It knows nothing of what it says.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
 /// One copy of a text for all who hold it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SharedStr(Arc<String>);
 
 impl Deref for SharedStr {
@@ -33,6 +33,12 @@ impl From<String> for SharedStr {
 impl From<&str> for SharedStr {
     fn from(text: &str) -> Self {
         Self::from(text.to_owned())
+    }
+}
+
+impl From<Cow<'_, str>> for SharedStr {
+    fn from(text: Cow<'_, str>) -> Self {
+        Self::from(text.into_owned())
     }
 }
 

@@ -9,6 +9,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::{About, RunReport};
+use crate::decide::hold::Hold;
 use crate::decide::model::{Counts, InstanceId, State};
 use crate::decide::plan::Plan;
 use crate::decide::policy::Next;
@@ -57,6 +58,70 @@ pub fn write_reset(
     )
 }
 
+/// The document of `hold` and `release`.
+#[derive(Debug)]
+pub struct HoldDocument<'a> {
+    pub command: &'static str,
+    pub cluster: &'a str,
+    pub state: &'a str,
+    /// What was held, or released.
+    pub done: &'a [Hold],
+    /// What is held now.
+    pub holds: &'a [Hold],
+    pub failure: Option<&'a Failure>,
+}
+
+/// Writes the document of `hold` or `release`.
+pub fn write_holds(document: &HoldDocument<'_>, writer: impl Write) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        schema: u8,
+        command: &'static str,
+        ok: bool,
+        cluster: &'a str,
+        state: &'a str,
+        done: Vec<HoldKey<'a>>,
+        holds: Vec<HoldKey<'a>>,
+        error: Option<ErrorKey<'a>>,
+    }
+    let HoldDocument { command, cluster, state, done, holds, failure } = *document;
+    finish(
+        writer,
+        &Document {
+            schema: SCHEMA,
+            command,
+            ok: failure.is_none(),
+            cluster,
+            state,
+            done: done.iter().map(HoldKey::from).collect(),
+            holds: holds.iter().map(HoldKey::from).collect(),
+            error: failure.map(ErrorKey::from),
+        },
+    )
+}
+
+/// One of `holds`.
+#[derive(Serialize)]
+struct HoldKey<'a> {
+    pattern: Cow<'a, str>,
+    by: &'a str,
+    reason: Option<&'a str>,
+    since: Time,
+    until: Time,
+}
+
+impl<'a> From<&'a Hold> for HoldKey<'a> {
+    fn from(hold: &'a Hold) -> Self {
+        Self {
+            pattern: show_name(&hold.pattern),
+            by: &hold.by,
+            reason: hold.reason.as_deref(),
+            since: Time(hold.since),
+            until: Time(hold.until),
+        }
+    }
+}
+
 pub(crate) fn finish(mut writer: impl Write, document: &impl Serialize) -> io::Result<()> {
     let mut buffered = io::BufWriter::new(&mut writer);
     serde_json::to_writer(&mut buffered, document)?;
@@ -87,6 +152,7 @@ impl Serialize for RunReport {
         let groups = self.groups();
         map.serialize_entry("instances", &Instances(self, &groups))?;
         map.serialize_entry("groups", &Groups(&groups))?;
+        map.serialize_entry("holds", &self.holds().map(HoldKey::from).collect::<Vec<_>>())?;
         map.serialize_entry("summary", &self.plan.as_ref().map(SummaryKey))?;
         map.serialize_entry("warnings", &self.warnings().collect::<Vec<_>>())?;
         map.serialize_entry("error", &self.failure.as_ref().map(ErrorKey::from))?;
@@ -94,7 +160,7 @@ impl Serialize for RunReport {
     }
 }
 
-struct Time(Timestamp);
+pub(super) struct Time(pub(super) Timestamp);
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -114,9 +180,7 @@ struct SummaryKey<'a>(&'a Plan);
 
 impl Serialize for SummaryKey<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let summary = self.0.summary().into_iter().map(|(action, count)| (action.as_str(), count));
-        // A key of the document, though nothing can be held yet.
-        serializer.collect_map(summary.chain(std::iter::once(("held", 0))))
+        serializer.collect_map(self.0.summary().into_iter().map(|(action, count)| (action.as_str(), count)))
     }
 }
 

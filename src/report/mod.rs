@@ -1,6 +1,7 @@
 //! What a command found and did, as one value, for its three readers: a person (`text`), a script (`json`), and whoever
 //! gets cron's mail (`news`). Nothing here reads a clock or asks anybody; the command does the printing.
 
+pub mod history;
 pub mod json;
 pub mod news;
 pub mod text;
@@ -11,6 +12,7 @@ mod tests;
 use std::time::Duration;
 
 use crate::decide::action::Action;
+use crate::decide::hold::Hold;
 use crate::decide::ledger::Ledger;
 use crate::decide::plan::{Line, Plan, Right};
 use crate::decide::policy::Policy;
@@ -100,6 +102,11 @@ impl RunReport {
     fn rows<'a>(&'a self, groups: &'a [GroupRow<'_>]) -> impl Iterator<Item = Row<'a>> {
         let lines = self.plan.iter().flat_map(|plan| plan.lines.iter());
         lines.filter_map(|line| self.row(line, groups))
+    }
+
+    /// What persons hold now.
+    fn holds(&self) -> impl Iterator<Item = &Hold> {
+        self.about.iter().flat_map(|about| self.ledger.holds_at(about.now()))
     }
 
     fn warnings(&self) -> impl Iterator<Item = &String> {

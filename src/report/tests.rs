@@ -289,7 +289,8 @@ fn nothing_failed() {
     "tasks":{"total":4,"running":3,"failed":0,"paused":1,"stopped":0,"unassigned":0,"restarting":0,"other":0},
     "instances":[],
     "groups":[],
-    "summary":{"failed":0,"unknown":0,"gave_up":0,"due":0,"restarted":0,"deferred":0,"gone":0,"waiting":0,"no_tasks":0,"in_transition":0,"absent":0,"excluded":0,"parked":0,"recovered":0,"held":0},
+    "holds":[],
+    "summary":{"failed":0,"unknown":0,"gave_up":0,"due":0,"restarted":0,"deferred":0,"gone":0,"waiting":0,"no_tasks":0,"in_transition":0,"absent":0,"held":0,"excluded":0,"parked":0,"recovered":0},
     "warnings":[],
     "error":null}
     "#);
@@ -344,7 +345,8 @@ fn one_row() {
     "tasks":{"total":2,"running":1,"failed":1,"paused":0,"stopped":0,"unassigned":0,"restarting":0,"other":0},
     "instances":[{"connector":"orders-sink","task":1,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","restarts_24h":1,"next":{"runs":2,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":null,"error":null}],
     "groups":[],
-    "summary":{"failed":0,"unknown":0,"gave_up":0,"due":0,"restarted":1,"deferred":0,"gone":0,"waiting":0,"no_tasks":0,"in_transition":0,"absent":0,"excluded":0,"parked":0,"recovered":0,"held":0},
+    "holds":[],
+    "summary":{"failed":0,"unknown":0,"gave_up":0,"due":0,"restarted":1,"deferred":0,"gone":0,"waiting":0,"no_tasks":0,"in_transition":0,"absent":0,"held":0,"excluded":0,"parked":0,"recovered":0},
     "warnings":[],
     "error":null}
     "#);
@@ -485,7 +487,8 @@ fn every_action_in_json_and_in_the_quiet_line() {
     {"connector":"waits","task":0,"state":"FAILED","action":"waiting","attempts":2,"max_restart":7,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","restarts_24h":2,"next":{"runs":3,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":"10.0.0.7:8083","reason":null,"error":null},
     {"connector":"日本-sink","task":0,"state":"FAILED","action":"restarted","attempts":1,"max_restart":7,"first_failed_at":"2026-11-22T10:00:00Z","last_attempt_at":"2026-11-22T10:00:00Z","restarts_24h":1,"next":{"runs":2,"at":null},"forgiven":null,"cause":"java.io.IOException: 接続が拒否されました","first_cause":null,"group":"44e4bde1","advice":"unknown","worker_id":"10.0.0.7:8083","reason":null,"error":null}],
     "groups":[],
-    "summary":{"failed":2,"unknown":1,"gave_up":1,"due":0,"restarted":4,"deferred":1,"gone":1,"waiting":1,"no_tasks":1,"in_transition":1,"absent":1,"excluded":1,"parked":1,"recovered":1,"held":0},
+    "holds":[],
+    "summary":{"failed":2,"unknown":1,"gave_up":1,"due":0,"restarted":4,"deferred":1,"gone":1,"waiting":1,"no_tasks":1,"in_transition":1,"absent":1,"held":0,"excluded":1,"parked":1,"recovered":1},
     "warnings":["RUNNING without a single task: no-tasks"],
     "error":null}
     "#);
@@ -743,7 +746,8 @@ fn what_could_not_be_read() {
     "instances":[{"connector":"orders","task":0,"state":null,"action":"waiting","attempts":2,"max_restart":7,"first_failed_at":"2026-11-22T09:35:00Z","last_attempt_at":"2026-11-22T09:55:00Z","restarts_24h":2,"next":{"runs":4,"at":null},"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":null,"reason":null,"error":null},
     {"connector":"pay","task":0,"state":null,"action":"gave_up","attempts":7,"max_restart":7,"first_failed_at":"2026-11-22T08:55:00Z","last_attempt_at":"2026-11-22T09:15:00Z","restarts_24h":7,"next":null,"forgiven":null,"cause":"java.net.ConnectException: Connection refused (db1.example:5432)","first_cause":null,"group":"07844966","advice":"passes","worker_id":null,"reason":null,"error":null}],
     "groups":[],
-    "summary":{"failed":0,"unknown":0,"gave_up":1,"due":0,"restarted":0,"deferred":0,"gone":0,"waiting":1,"no_tasks":0,"in_transition":0,"absent":0,"excluded":0,"parked":0,"recovered":0,"held":0},
+    "holds":[],
+    "summary":{"failed":0,"unknown":0,"gave_up":1,"due":0,"restarted":0,"deferred":0,"gone":0,"waiting":1,"no_tasks":0,"in_transition":0,"absent":0,"held":0,"excluded":0,"parked":0,"recovered":0},
     "warnings":["a warning with \u001b[31mcolour"],
     "error":{"kind":"unreachable","message":"no answer from Kafka Connect at http://connect.example:8083","hint":"check KAFKA_CONNECT_URL"}}
     "#);
@@ -766,6 +770,7 @@ fn the_documents_of_a_failure_and_of_reset() {
     "tasks":null,
     "instances":[],
     "groups":[],
+    "holds":[],
     "summary":null,
     "warnings":[],
     "error":{"kind":"locked","message":"another run holds the state","hint":"it ends by itself"}}

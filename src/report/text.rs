@@ -54,6 +54,7 @@ pub fn render(report: &RunReport, width: Option<usize>) -> String {
         && is_healthy(report, plan)
     {
         healthy(&mut text, &about.cluster, connectors, tasks);
+        held(&mut text, report);
         return text;
     }
     header(&mut text, report, about, plan);
@@ -64,6 +65,7 @@ pub fn render(report: &RunReport, width: Option<usize>) -> String {
     for warning in report.warnings() {
         let _ = writeln!(text, "{YELLOW}warning:{YELLOW:#} {}", sanitize(warning));
     }
+    held(&mut text, report);
     let end = if plan.counts.is_some() { summary(plan, about.dry_run) } else { unread(plan) };
     let _ = writeln!(text, "\n{end}");
     text
@@ -95,6 +97,12 @@ fn healthy(text: &mut String, cluster: &str, connectors: &Counts, tasks: &Counts
         number(connectors.total, "connector"),
         number(tasks.total, "task")
     );
+}
+
+fn held(text: &mut String, report: &RunReport) {
+    for hold in report.holds() {
+        let _ = writeln!(text, "{YELLOW}held:{YELLOW:#} {}", sanitize(&hold.to_string()));
+    }
 }
 
 fn header(text: &mut String, report: &RunReport, about: &About, plan: &Plan) {
@@ -232,6 +240,7 @@ fn take_alike<'a>(lines: &mut Vec<&'a Line>, least: Option<usize>) -> Vec<Vec<&'
             Action::GaveUp
                 | Action::Waiting
                 | Action::Absent
+                | Action::Held
                 | Action::Excluded
                 | Action::Parked
                 | Action::Recovered
@@ -423,7 +432,7 @@ fn style(action: Action) -> Style {
     match action {
         Action::Failed | Action::Unknown | Action::GaveUp | Action::NoTasks => RED,
         Action::Recovered => GREEN,
-        Action::Excluded | Action::Parked | Action::Absent => DIM,
+        Action::Held | Action::Excluded | Action::Parked | Action::Absent => DIM,
         _ => YELLOW,
     }
 }

@@ -42,6 +42,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 const FULL: usize = 1024 * 1024;
 /// A charge leaves room: the save after it must not fail for what it adds.
 const FULL_FOR_CHARGES: usize = 900 * 1024;
+/// So much of it is history: an object is read by people, and as a whole at every run.
+const HISTORY: usize = 96 * 1024;
 /// More conflicts in a row than this are no accident.
 const MERGES: usize = 5;
 
@@ -86,9 +88,24 @@ impl ConfigMapStore {
         }
     }
 
-    fn render(&self, ledger: &Ledger, lease: Option<&Lease>) -> Result<String, Failure> {
+    /// The state as text; without its history when the object has no room for that.
+    fn render(&self, ledger: &Ledger, lease: Option<&Lease>, limit: usize) -> Result<String, Failure> {
+        let text = self.render_within(HISTORY, ledger, lease)?;
+        let before = state_of(&self.object).map_or(0, str::len);
+        if size_of(&self.object).saturating_sub(before).saturating_add(text.len()) <= limit {
+            return Ok(text);
+        }
+        self.render_within(0, ledger, lease)
+    }
+
+    fn render_within(
+        &self,
+        history: usize,
+        ledger: &Ledger,
+        lease: Option<&Lease>,
+    ) -> Result<String, Failure> {
         let mut bytes = Vec::new();
-        let written = format::write(&mut bytes, &self.cluster, ledger, lease);
+        let written = format::write_within(history, &mut bytes, &self.cluster, ledger, lease);
         let text = written.and_then(|()| String::from_utf8(bytes).map_err(io::Error::other));
         text.map_err(|error| {
             state_failure(format!("the state cannot be written: {error}"), "this is a defect")
@@ -145,7 +162,7 @@ impl Store for ConfigMapStore {
         let expires_at = until.min(now.plus(LONGEST_LEASE));
         let holder = self.api.map().account.holder.clone();
         let lease = Some(Lease { holder, expires_at }).filter(|lease| lease.expires_at > now);
-        let text = self.render(ledger, lease.as_ref())?;
+        let text = self.render(ledger, lease.as_ref(), FULL_FOR_CHARGES)?;
         match self.put(&text, FULL_FOR_CHARGES).await? {
             None => {}
             Some(Replaced::Now(object)) => self.object = object,
@@ -164,7 +181,7 @@ impl Store for ConfigMapStore {
         let mut ledger = ledger.clone();
         let mut others: Option<Lease> = None;
         for _ in 0..MERGES {
-            let text = self.render(&ledger, others.as_ref())?;
+            let text = self.render(&ledger, others.as_ref(), FULL)?;
             match self.put(&text, FULL).await? {
                 Some(Replaced::Conflict { .. }) => self.object = self.api.get().await?,
                 written => {

@@ -17,6 +17,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::decide::advice::Advice;
 use crate::decide::cause::{Cause, Key};
 use crate::decide::group::Group;
+use crate::decide::history::{Entry, Fates, Happened, History, Name};
+use crate::decide::hold::Hold;
 use crate::decide::interner::Interner;
 use crate::decide::ledger::Ledger;
 use crate::decide::model::InstanceId;
@@ -27,6 +29,8 @@ use crate::decide::time::Timestamp;
 
 /// The version that this program writes.
 const VERSION: u64 = 3;
+/// So many bytes of history are kept in a file.
+const HISTORY: usize = 256 * 1024;
 
 /// Why a state was not taken.
 #[derive(Debug)]
@@ -72,6 +76,20 @@ pub fn write(
     ledger: &Ledger,
     lease: Option<&Lease>,
 ) -> io::Result<()> {
+    write_within(HISTORY, &mut writer, cluster, ledger, lease)
+}
+
+/// The same with at most so many bytes of history: the oldest entries go first.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_within(
+    longest_history: usize,
+    mut writer: impl Write,
+    cluster: &str,
+    ledger: &Ledger,
+    lease: Option<&Lease>,
+) -> io::Result<()> {
     let cluster = serde_json::to_string(cluster)?;
     write!(writer, "{{\"version\":{VERSION},\"cluster\":{cluster},\"run\":{},", ledger.run)?;
     if let Some(lease) = lease {
@@ -90,6 +108,14 @@ pub fn write(
     if !ledger.groups.is_empty() {
         let lines: Vec<GroupLine<'_>> = ledger.groups.iter().map(GroupLine::from).collect();
         write!(writer, "\"groups\":{},", serde_json::to_string(&lines)?)?;
+    }
+    if !ledger.holds.is_empty() {
+        let lines: Vec<HoldLine<'_>> = ledger.holds.iter().map(HoldLine::from).collect();
+        write!(writer, "\"holds\":{},", serde_json::to_string(&lines)?)?;
+    }
+    let history = newest(ledger.history.entries(), longest_history)?;
+    if !history.is_empty() {
+        write!(writer, "\"history\":[\n{}\n],\n", history.join(",\n"))?;
     }
     writer.write_all(b"\"instances\":[")?;
     for (number, record) in ledger.records.iter().enumerate() {
@@ -124,6 +150,10 @@ pub fn read<R: Read>(
         careful: bool,
         #[serde(default)]
         groups: Vec<GroupLine<'static>>,
+        #[serde(default)]
+        holds: Vec<HoldLine<'static>>,
+        #[serde(default)]
+        history: Vec<Line>,
         instances: Records,
     }
     let open = || open().and_then(without_bom).map(io::BufReader::new);
@@ -150,6 +180,8 @@ pub fn read<R: Read>(
         one_by_one: body.one_by_one,
         careful: body.careful,
         groups: groups.map_err(|why| Refusal::Corrupt(why.to_owned()))?,
+        holds: body.holds.into_iter().map(HoldLine::into_hold).collect(),
+        history: entries(body.history),
     };
     Ok((ledger, lease))
 }
@@ -201,6 +233,203 @@ impl GroupLine<'_> {
     }
 }
 
+#[derive(Serialize, Deserialize)]
+struct HoldLine<'a> {
+    pattern: Text<'a>,
+    by: Text<'a>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<Text<'a>>,
+    since: Time,
+    until: Time,
+}
+
+impl<'a> From<&'a Hold> for HoldLine<'a> {
+    fn from(hold: &'a Hold) -> Self {
+        let Hold { pattern, by, reason, since, until } = hold;
+        Self {
+            pattern: Text::Borrowed(pattern),
+            by: Text::Borrowed(by),
+            reason: reason.as_deref().map(Text::Borrowed),
+            since: Time(*since),
+            until: Time(*until),
+        }
+    }
+}
+
+impl HoldLine<'_> {
+    fn into_hold(self) -> Hold {
+        let Self { pattern, by, reason, since, until } = self;
+        Hold {
+            pattern: (*pattern).into(),
+            by: (*by).into(),
+            reason: reason.map(|reason| (*reason).into()),
+            since: since.0,
+            until: until.0,
+        }
+    }
+}
+
+/// A line of the history as it is read. One that this version cannot understand is left out: a word of a newer version must
+/// not cost what is remembered besides.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Entry(Box<EntryLine<'static>>),
+    Other(serde::de::IgnoredAny),
+}
+
+/// One entry of the history, flat.
+#[derive(Serialize, Deserialize)]
+struct EntryLine<'a> {
+    at: Time,
+    run: u64,
+    event: Text<'a>,
+    #[serde(default, skip_serializing_if = "is_none")]
+    connectors: u64,
+    #[serde(default, skip_serializing_if = "is_none")]
+    instances: u64,
+    #[serde(default, skip_serializing_if = "is_none")]
+    tasks: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    names: Vec<NameLine<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cause: Option<CauseLine<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    by: Option<Text<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    runs: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restarts: Option<(u32, u32)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    down_seconds: Option<(u64, u64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fates: Option<FatesLine>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delivered: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<Text<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct NameLine<'a> {
+    connector: Text<'a>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    own: bool,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    tasks: std::borrow::Cow<'a, [(u32, u32)]>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    more: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FatesLine {
+    taken: u64,
+    running: u64,
+    failed_again: u64,
+    unknown: u64,
+}
+
+/// The lines of the newest entries that fit, the oldest of them first.
+fn newest(entries: &[Entry], longest: usize) -> io::Result<Vec<String>> {
+    let (mut lines, mut left) = (Vec::new(), longest);
+    for entry in entries.iter().rev() {
+        let line = serde_json::to_string(&EntryLine::from(entry))?;
+        // With its comma and its newline.
+        let Some(rest) = left.checked_sub(line.len().saturating_add(2)) else { break };
+        left = rest;
+        lines.push(line);
+    }
+    lines.reverse();
+    Ok(lines)
+}
+
+fn entries(lines: Vec<Line>) -> History {
+    let mut shared = Shared::default();
+    let entry = |line| match line {
+        Line::Entry(line) => line.into_entry(&mut shared),
+        Line::Other(_) => None,
+    };
+    History::from(lines.into_iter().filter_map(entry).collect::<Vec<Entry>>())
+}
+
+impl<'a> From<&'a Entry> for EntryLine<'a> {
+    fn from(entry: &'a Entry) -> Self {
+        let name = |name: &'a Name| NameLine {
+            connector: Text::Borrowed(&name.connector),
+            own: name.own,
+            tasks: (&*name.tasks).into(),
+            more: name.more,
+        };
+        let fates = |Fates { taken, running, failed_again, unknown }| FatesLine {
+            taken,
+            running,
+            failed_again,
+            unknown,
+        };
+        Self {
+            at: Time(entry.at),
+            run: entry.run,
+            event: Text::Borrowed(entry.event.as_str()),
+            connectors: entry.connectors,
+            instances: entry.instances,
+            tasks: entry.tasks,
+            names: entry.names.iter().map(name).collect(),
+            cause: entry.cause.as_deref().map(CauseLine::from),
+            by: entry.by.as_deref().map(Text::Borrowed),
+            since: entry.since.map(Time),
+            until: entry.until.map(Time),
+            runs: entry.runs,
+            restarts: entry.restarts,
+            down_seconds: entry.down,
+            fates: entry.fates.map(fates),
+            delivered: entry.delivered,
+            text: entry.text.as_deref().map(Text::Borrowed),
+        }
+    }
+}
+
+impl EntryLine<'_> {
+    /// `None` when it cannot be understood.
+    fn into_entry(self, shared: &mut Shared) -> Option<Entry> {
+        let fates = |FatesLine { taken, running, failed_again, unknown }| Fates {
+            taken,
+            running,
+            failed_again,
+            unknown,
+        };
+        let event = Happened::parse(&self.event)?;
+        let names = self.names.into_iter().map(|name| Name {
+            connector: shared.texts.share(&*name.connector),
+            own: name.own,
+            tasks: name.tasks.into_owned(),
+            more: name.more,
+        });
+        Some(Entry {
+            at: self.at.0,
+            run: self.run,
+            event,
+            connectors: self.connectors,
+            instances: self.instances,
+            tasks: self.tasks,
+            names: names.collect(),
+            cause: self.cause.map(|line| line.into_cause(shared)).transpose().ok()?,
+            by: self.by.map(|text| shared.texts.share(&*text)),
+            since: self.since.map(|time| time.0),
+            until: self.until.map(|time| time.0),
+            runs: self.runs,
+            restarts: self.restarts,
+            down: self.down_seconds,
+            fates: self.fates.map(fates),
+            delivered: self.delivered,
+            text: self.text.map(|text| shared.texts.share(&*text)),
+        })
+    }
+}
+
 fn key_of(hash: &str) -> Result<Key, &'static str> {
     let is_key = hash.len() == 8 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
     u32::from_str_radix(hash, 16).ok().filter(|_| is_key).map(Key).ok_or("a group is no hash")
@@ -235,6 +464,8 @@ struct EpisodeLine<'a> {
     /// The versions 1 and 2 did not tell: then it is the run of the last attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_failed_run: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    failed_again_at: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_attempt: Option<AttemptLine>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -259,6 +490,11 @@ struct EpisodeLine<'a> {
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_none(number: &u64) -> bool {
     *number == 0
 }
 
@@ -385,6 +621,7 @@ impl<'a> From<&'a Episode> for EpisodeLine<'a> {
             attempts: episode.attempts,
             extra: episode.extra,
             last_failed_run: Some(episode.last_failed_run),
+            failed_again_at: episode.failed_again_at,
             first_failed_at: Time(episode.first_failed_at),
             first_failed_run: episode.first_failed_run,
             last_attempt: episode.last_attempt.map(|last| AttemptLine {
@@ -508,6 +745,7 @@ impl EpisodeLine<'_> {
             attempts: self.attempts,
             extra: self.extra,
             last_failed_run,
+            failed_again_at: self.failed_again_at,
             last_attempt: self.last_attempt.map(|line| Attempt {
                 run: line.run,
                 at: line.at.0,
@@ -660,6 +898,7 @@ mod tests {
                 attempts: attempts.map_or(0, |(count, ..)| count),
                 extra: u32::from(gave_up),
                 last_failed_run: first_failed_run,
+                failed_again_at: u32::from(connector_restarted),
                 last_attempt: attempts.map(|(_, run, at, answered)| Attempt { run, at, answered }),
                 healthy: healthy.map(Box::new),
                 not_taken,
@@ -692,16 +931,116 @@ mod tests {
             canary: canary.into(),
         });
         let groups = prop::collection::vec(group, 0..3);
-        (any::<u64>(), prop::collection::vec(record, 0..5), text(), any::<(bool, bool)>(), groups).prop_map(
-            |(run, records, first_url, (one_by_one, careful), groups)| Ledger {
+        let hold = ("\\PC{1,8}", text(), time(), time()).prop_map(|(pattern, reason, since, until)| Hold {
+            pattern: pattern.into(),
+            by: "anna@ops".into(),
+            reason,
+            since,
+            until,
+        });
+        let past = (prop::collection::vec(hold, 0..3), prop::collection::vec(any_entry(), 0..4));
+        let flags = any::<(bool, bool)>();
+        (any::<u64>(), prop::collection::vec(record, 0..5), text(), flags, groups, past).prop_map(
+            |(run, records, first_url, (one_by_one, careful), groups, (holds, entries))| Ledger {
                 careful,
                 groups,
                 run,
                 records: records.into(),
                 first_url,
                 one_by_one,
+                holds,
+                history: entries.into(),
             },
         )
+    }
+
+    fn any_entry() -> impl Strategy<Value = Entry> {
+        let time = || any::<u64>().prop_map(Timestamp::from_millis);
+        let text = || prop::option::of("\\PC{0,12}".prop_map(SharedStr::from));
+        let name = ("\\PC{1,8}", any::<(bool, bool)>(), prop::collection::vec(any::<(u32, u32)>(), 0..3));
+        let name = name.prop_map(|(connector, (own, more), tasks)| Name {
+            connector: connector.into(),
+            own,
+            tasks,
+            more,
+        });
+        let fates = any::<(u64, u64)>().prop_map(|(taken, running)| Fates {
+            taken,
+            running,
+            failed_again: 1,
+            unknown: 0,
+        });
+        let counts = any::<(u64, u64, Option<u64>, Option<(u32, u32)>, Option<(u64, u64)>, Option<bool>)>();
+        let who = (prop::collection::vec(name, 0..3), text(), text());
+        let event = prop::sample::select(Happened::ALL.to_vec());
+        (event, counts, who, prop::option::of(fates), time(), prop::option::of(time())).prop_map(
+            |(event, counts, (names, by, text), fates, at, until)| {
+                let (connectors, instances, runs, restarts, down, delivered) = counts;
+                Entry {
+                    connectors,
+                    instances,
+                    tasks: connectors,
+                    names,
+                    cause: runs
+                        .map(|_| Arc::new(Cause { text: "x".into(), key: Key(7), advice: Advice::Passes })),
+                    by,
+                    since: until,
+                    until,
+                    runs,
+                    restarts,
+                    down,
+                    fates,
+                    delivered,
+                    text,
+                    ..Entry::new(event, instances, at)
+                }
+            },
+        )
+    }
+
+    #[test]
+    fn the_oldest_entries_go_first_and_what_is_kept_is_whole() {
+        let mut ledger = parse(VERSION_1).unwrap();
+        let entry = |run| Entry {
+            text: Some("ä".repeat(200).into()),
+            ..Entry::new(Happened::Reset, run, Timestamp::default())
+        };
+        (0..2_000).for_each(|run| ledger.history.push(entry(run)));
+        let written = |longest| {
+            let mut text = Vec::new();
+            write_within(longest, &mut text, "c", &ledger, None).unwrap();
+            (text.len(), read(|| Ok(text.as_slice()), "c").unwrap().0)
+        };
+        let (without, none) = written(0);
+        assert!(none.history.entries().is_empty());
+        for longest in [1, 500, 96 * 1024, HISTORY] {
+            let (size, again) = written(longest);
+            let kept = again.history.entries();
+            assert!(size <= without + longest + 20, "{size} bytes with {longest}");
+            assert!(
+                longest < 500 || size + 500 > without + longest,
+                "{size} bytes with {longest}: it is used"
+            );
+            assert_eq!(kept, &ledger.history.entries()[2_000 - kept.len()..]);
+            assert_eq!(again.records, ledger.records);
+        }
+    }
+
+    /// A newer version may know other events, and must not cost the records by them.
+    #[test]
+    fn a_line_of_history_that_cannot_be_understood_is_left_out() {
+        let known = r#"{"at":"2026-11-22T09:40:00.000Z","run":3,"event":"reset"}"#;
+        for other in [
+            r#"{"at":"2026-11-22T09:40:00.000Z","run":3,"event":"moved"}"#,
+            r#"{"at":"yesterday","run":3,"event":"reset"}"#,
+            r#"{"event":7}"#,
+            "null",
+            "[[]]",
+        ] {
+            let text = VERSION_2.replace("\"run\":17", &format!("\"run\":17,\"history\":[{other},{known}]"));
+            let ledger = parse(&text).unwrap();
+            assert_eq!((ledger.history.entries().len(), ledger.records.len()), (1, 2), "{other}");
+        }
     }
 
     proptest! {

@@ -17,6 +17,7 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 
 use connector_guardian::decide::cause::Cause;
+use connector_guardian::decide::history::Happened;
 use connector_guardian::decide::ledger::Ledger;
 use connector_guardian::decide::model::InstanceId;
 use connector_guardian::decide::record::{Attempt, Episode, Record};
@@ -24,7 +25,7 @@ use connector_guardian::decide::time::Timestamp;
 use connector_guardian::store::format;
 
 use crate::sim::{Connect, Failure, Profile};
-use crate::support::{Dice, Ended, Guardian, quick_folder};
+use crate::support::{Dice, Ended, Guardian, quick_folder, told as events};
 
 const MAX_RESTART: u32 = 3;
 /// They fail whatever is done, and are to be restarted.
@@ -230,30 +231,20 @@ fn a_stale_temporary_file_is_harmless_whatever_it_is() {
     }
 }
 
-#[test]
-#[ignore = "needs strace: run with --ignored"]
-fn a_killed_reset_forgets_everything_or_nothing() {
+/// Kills this command at each of its calls in turn, and lets what it left be checked; `true` is that of one that lived.
+fn at_every_call(arguments: &[&str], check: impl Fn(&Story, &Ledger, bool, &str)) {
     let fresh = || Story::new(Start::Remembering);
-    let calls: BTreeSet<String> =
-        points_of(&fresh(), &["reset", "parked"]).into_iter().map(|it| it.call).collect();
+    let calls: BTreeSet<String> = points_of(&fresh(), arguments).into_iter().map(|it| it.call).collect();
     let mut deaths = 0;
     for call in
         calls.iter().filter(|call| !["mmap", "munmap", "brk", "close", "fcntl"].contains(&call.as_str()))
     {
         for nth in 1.. {
             let story = fresh();
-            let ended = story.killed_at(&Point { call: call.clone(), nth }, &["reset", "parked"]);
-            let ledger = story.load();
-            let left = ledger.records.of_connector("parked").len();
-            assert!([0, PARKED as usize].contains(&left), "{call} {nth}: {left} are left");
-            let others = |ledger: &Ledger| {
-                let others =
-                    ledger.records.clone().into_iter().filter(|record| &*record.id.connector != "parked");
-                others.collect::<Vec<_>>()
-            };
-            assert_eq!(others(&ledger), others(&story.before));
-            if ended.code != KILLED {
-                assert_eq!(left, 0);
+            let ended = story.killed_at(&Point { call: call.clone(), nth }, arguments);
+            let lived = ended.code != KILLED;
+            check(&story, &story.load(), lived, &format!("{call} {nth}"));
+            if lived {
                 ended.exits(0);
                 break;
             }
@@ -261,6 +252,36 @@ fn a_killed_reset_forgets_everything_or_nothing() {
         }
     }
     assert!(deaths > 20, "only {deaths} places to die at");
+}
+
+#[test]
+#[ignore = "needs strace: run with --ignored"]
+fn a_killed_reset_forgets_everything_or_nothing() {
+    at_every_call(&["reset", "parked"], |story, ledger, lived, told| {
+        let left = ledger.records.of_connector("parked").len();
+        assert!([0, PARKED as usize].contains(&left), "{told}: {left} are left");
+        let resets = events(ledger, Happened::Reset, &InstanceId::task("parked", 0)).count();
+        assert_eq!(resets, usize::from(left == 0), "{told}");
+        let others = |ledger: &Ledger| {
+            let others =
+                ledger.records.clone().into_iter().filter(|record| &*record.id.connector != "parked");
+            others.collect::<Vec<_>>()
+        };
+        assert_eq!(others(ledger), others(&story.before), "{told}");
+        assert!(left == 0 || !lived, "{told}");
+    });
+}
+
+#[test]
+#[ignore = "needs strace: run with --ignored"]
+fn a_killed_hold_holds_everything_or_nothing() {
+    at_every_call(&["hold", "orders", "us*", "--for", "2h"], |story, ledger, lived, told| {
+        let held = ledger.holds.len();
+        assert!([0, 2].contains(&held) && (held == 2 || !lived), "{told}: {held} are held");
+        let events = ledger.history.entries().iter().filter(|entry| entry.event == Happened::Held).count();
+        assert_eq!(events, held, "{told}");
+        assert_eq!(ledger.records, story.before.records, "{told}");
+    });
 }
 
 // === One story: a cluster in trouble, a state, and runs that die ===
@@ -381,6 +402,13 @@ impl Story {
             let reached = self.reached(id);
             assert!(reached <= attempts, "{told}: {id} was restarted {reached} times, known are {attempts}");
             assert!(attempts <= MAX_RESTART, "{told}: {id} has {attempts} attempts");
+            // What happened is told once, whatever died in between, and nothing that did not happen.
+            let begun = usize::from(ledger.episode(id).is_some());
+            assert_eq!(events(&ledger, Happened::Failed, id).count(), begun, "{told}: {id} has failed");
+            let restarts = events(&ledger, Happened::Restarted, id).count();
+            assert_eq!(restarts, attempts as usize, "{told}: the restarts of {id}");
+            let gave_up = usize::from(ledger.episode(id).is_some_and(|episode| episode.gave_up));
+            assert_eq!(events(&ledger, Happened::GaveUp, id).count(), gave_up, "{told}: {id} given up");
             let known = self.known.insert(id.clone(), attempts).unwrap_or(0);
             assert!(
                 [known, known + 1].contains(&attempts),

@@ -384,13 +384,44 @@ fn the_time_is_left_out_where_a_journal_has_its_own_and_nowhere_else() {
         assert_eq!(child.wait().unwrap().code(), Some(1));
         std::fs::read_to_string(&path).unwrap()
     };
+    // sd-daemon(3): a line begins with its priority, which the journal takes off again.
     let timeless = logged(&format!("{device}:{inode}"));
-    assert!(timeless.trim_start().starts_with("ERROR"), "{timeless}");
+    assert!(timeless.trim_start().starts_with("<3>ERROR"), "{timeless}");
     for other in
         [format!("{device}:{}", inode + 1), format!("{}:{inode}", device + 1), "1".into(), String::new()]
     {
         let timed = logged(&other);
         assert!(timed.starts_with("20") && timed.contains("ERROR"), "{other}: {timed}");
+    }
+}
+
+/// sd-daemon(3): `journalctl -p err` shows what begins with `<3>` or less.
+#[test]
+fn every_line_of_a_journal_has_its_priority() {
+    use std::os::unix::fs::MetadataExt;
+    for (arguments, begins) in [
+        (&["run", "--once"][..], "<6> INFO orders/0 is FAILED"),
+        (&["run", "--once", "--quiet"], "<4> WARN test: restarted orders/0"),
+        (&["run", "--once", "--log-format", "text"], "<6>20"),
+        (&["run", "--once", "--log-format", "json"], "<6>{\"timestamp\":\"20"),
+        (&["release", "nothing"], "<3>ERROR not held: nothing; nothing is held"),
+        (&["run", "--once", "--log-level", "trace"], "<6> INFO orders/0 is FAILED"),
+    ] {
+        let connect = Connect::start(Profile::V3_9);
+        connect.connector("orders").tasks(1);
+        connect.fail_task("orders", 0, Failure::always());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stderr");
+        let file = std::fs::File::create(&path).unwrap();
+        let found = file.metadata().unwrap();
+        let guardian = Guardian::at(&connect.url());
+        let guardian = guardian.env("JOURNAL_STREAM", &format!("{}:{}", found.dev(), found.ino()));
+        let mut command = guardian.command(arguments);
+        command.stdout(std::process::Stdio::null()).stderr(file).status().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(begins), "{arguments:?}: {text}");
+        let prefixed = |line: &str| line.starts_with('<') && line.get(2..3) == Some(">");
+        assert!(text.lines().all(prefixed), "{arguments:?}: {text}");
     }
 }
 

@@ -653,7 +653,7 @@ fn no_control_character_from_outside_reaches_a_terminal() {
         Answer::text(404, "text/html", format!("<html>{evil}")),
         Answer::text(502, "text/plain", evil),
     ];
-    let commands: [&[&[&str]]; 9] = [
+    let commands: [&[&[&str]]; 10] = [
         &[&["run", "--once"], &["run", "--once"]],
         &[&["run", "--once", "--output", "json"]],
         &[&["run", "--once", "--quiet"]],
@@ -663,6 +663,7 @@ fn no_control_character_from_outside_reaches_a_terminal() {
         &[&["run", "--once", "--log-format", "json"]],
         &[&["run", "--once"], &["reset", "nothing"], &["reset", "--all", "--output", "json"]],
         &[&["run", "--once"], &["reset", "--all"]],
+        &[&["run", "--once"], &["history"], &["history", "--output", "json"]],
     ];
     let cases = listings.iter().flat_map(|listing| commands.map(|commands| (listing.clone(), commands)));
     each(cases.collect(), |(listing, commands)| {

@@ -32,6 +32,8 @@ mod death;
 mod disk;
 mod endings;
 mod fuzzed;
+mod history;
+mod hold;
 mod incident;
 mod kubernetes;
 mod lasting;

@@ -10,10 +10,13 @@ use serde_json::{Value, json};
 use crate::sim::{Answer, Connect, Failure, Profile};
 use crate::support::{Guardian, actions, each};
 
-const SCHEMAS: [(&str, &str); 5] = [
+const SCHEMAS: [(&str, &str); 8] = [
     ("run", include_str!("../../src/report/schema/run.json")),
     ("status", include_str!("../../src/report/schema/status.json")),
     ("reset", include_str!("../../src/report/schema/reset.json")),
+    ("hold", include_str!("../../src/report/schema/hold.json")),
+    ("release", include_str!("../../src/report/schema/release.json")),
+    ("history", include_str!("../../src/report/schema/history.json")),
     ("schedule", include_str!("../../src/report/schema/schedule.json")),
     ("failure", include_str!("../../src/report/schema/failure.json")),
 ];
@@ -88,9 +91,18 @@ fn every_key_of_a_document_is_in_its_schema_and_always_there() {
 /// One connector for each thing that can be done about an instance, after the run that makes it remember.
 fn everything() -> (Connect, Guardian) {
     let connect = Connect::start(Profile::V3_9);
-    for name in
-        ["absent", "deferred", "excluded", "failed", "gone", "gave-up", "parked", "recovered", "unknown"]
-    {
+    for name in [
+        "absent",
+        "deferred",
+        "excluded",
+        "failed",
+        "gone",
+        "gave-up",
+        "held",
+        "parked",
+        "recovered",
+        "unknown",
+    ] {
         connect.connector(name).tasks(1);
     }
     connect.connector("restarted").tasks(1);
@@ -112,7 +124,8 @@ fn documents_with_every_action_hold_to_their_schema() {
     // By now one of its tasks may have two restarts, and has had one.
     let guardian = guardian.env("MAX_RESTART", "2");
     connect.delete("absent");
-    for name in ["deferred", "excluded", "failed", "gone", "restarted", "unknown"] {
+    guardian.json(&["hold", "he*", "--for", "2h", "--reason", "a migration"]);
+    for name in ["deferred", "held", "excluded", "failed", "gone", "restarted", "unknown"] {
         connect.fail_task(name, 0, Failure::always());
     }
     connect.fail_task("parked", 0, Failure::always());
@@ -143,6 +156,11 @@ fn documents_with_every_action_hold_to_their_schema() {
         &["reset", "waiting"],
         &["reset", "nobody"],
         &["reset", "--all"],
+        &["history"],
+        &["history", "--since", "8h", "--until", "0s", "--connector", "he*"],
+        &["release", "nobody"],
+        &["release", "he*"],
+        &["release", "--all"],
         &["schedule"],
         &["schedule", "--max-restart", "unlimited"],
         &["schedule", "--backoff-step", "5m"],
@@ -163,6 +181,12 @@ fn documents_of_failures_hold_to_their_schema() {
         (&wrong, &["status"], "usage"),
         (&wrong, &["reset", "--all"], "usage"),
         (&wrong, &["schedule"], "usage"),
+        (&wrong, &["history"], "usage"),
+        (&nobody, &["history", "--since", "yesterday"], "usage"),
+        (&nobody, &["history", "--since", "1h", "--until", "2h"], "usage"),
+        (&nobody, &["hold", "a"], "usage"),
+        (&nobody, &["hold", "a", "--for", "31days"], "usage"),
+        (&nobody, &["release"], "usage"),
         (&nobody, &["run", "--nonsense"], "usage"),
     ];
     each(cases, |(guardian, arguments, kind)| {

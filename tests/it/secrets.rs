@@ -116,6 +116,8 @@ impl Safe {
             &["status", "--output", "json"],
             &["schedule"],
             &["reset", "nobody"],
+            &["history"],
+            &["history", "--output", "json"],
             &["reset", "--all", "--output", "json"],
         ] {
             self.none_printed(&guardian.with(arguments), &format!("{whose}, {arguments:?}"));

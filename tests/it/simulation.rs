@@ -16,6 +16,8 @@ use connector_guardian::commands::run::{RunOptions, one_run};
 use connector_guardian::connect::{Cluster, Known, Sent};
 use connector_guardian::decide::calls::Call;
 use connector_guardian::decide::cause::Cause;
+use connector_guardian::decide::history::Happened;
+use connector_guardian::decide::hold::Hold;
 use connector_guardian::decide::ledger::Ledger;
 use connector_guardian::decide::listing::{Listing, Sighting};
 use connector_guardian::decide::model::{InstanceId, State};
@@ -31,7 +33,7 @@ use connector_guardian::report::RunReport;
 use connector_guardian::store::{Loaded, Store};
 use tokio::time::Instant;
 
-use crate::support::Dice;
+use crate::support::{Dice, told};
 
 const SEEDS: u64 = 60;
 const RUNS: u64 = 200;
@@ -69,10 +71,14 @@ struct World {
     restarts: BTreeMap<InstanceId, u32>,
     /// When each was restarted within the last 24 hours.
     day: BTreeMap<InstanceId, Vec<Timestamp>>,
-    /// Those of the present run.
-    restarted_now: Vec<InstanceId>,
+    /// When the present run began.
+    began: Instant,
+    /// What it has restarted, and how long after its beginning.
+    restarted_now: Vec<(InstanceId, Duration)>,
     /// The tasks for whose sake their connector was restarted in the present run.
     connector_first_now: Vec<InstanceId>,
+    /// What a person holds during the present run.
+    held: Vec<SharedStr>,
     /// When a rebalance healed it.
     healed_at: BTreeMap<InstanceId, Instant>,
     breaches: Vec<String>,
@@ -214,8 +220,10 @@ impl World {
             disk: Ledger::default(),
             restarts: BTreeMap::new(),
             day: BTreeMap::new(),
+            began: Instant::now(),
             restarted_now: Vec::new(),
             connector_first_now: Vec::new(),
+            held: Vec::new(),
             healed_at: BTreeMap::new(),
             breaches: Vec::new(),
         }
@@ -247,6 +255,21 @@ impl World {
                 };
             }
         }
+    }
+
+    /// Now and then a person holds a connector for some hours, and releases one.
+    fn hold(&mut self, now: Timestamp) {
+        let by: SharedStr = "anna@ops".into();
+        if self.dice.one_in(15) {
+            let pattern = format!("c{}", self.dice.below(5)).into();
+            let until = now.plus(Duration::from_secs(60 * self.dice.between(1, 500)));
+            let by = SharedStr::clone(&by);
+            self.disk.hold(vec![Hold { pattern, by, reason: None, since: now, until }]);
+        }
+        if self.dice.one_in(40) {
+            self.disk.release(&[format!("c{}", self.dice.below(5)).into()], &by, now);
+        }
+        self.held = self.disk.holds_at(now).map(|hold| SharedStr::clone(&hold.pattern)).collect();
     }
 
     /// While guardian looks, what was restarted comes back or fails again.
@@ -366,9 +389,12 @@ impl World {
         if *truth != Truth::Failed && !just_healed && !stuck {
             self.breaches.push(format!("{id} was restarted while {truth:?}"));
         }
+        if self.held.contains(&id.connector) {
+            self.breaches.push(format!("{id} was restarted, and it is held"));
+        }
         *truth = Truth::Restarting { then_fails };
         *self.restarts.entry(id.clone()).or_default() += 1;
-        self.restarted_now.push(id.clone());
+        self.restarted_now.push((id.clone(), self.began.elapsed()));
     }
 
     /// The plain call for a connector that runs, which touches no task.
@@ -397,7 +423,12 @@ impl World {
     fn check(&mut self, policy: &Policy, before: &Ledger, started: Timestamp, ran: Option<&RunReport>) {
         let after = self.disk.clone();
         self.day_goes_on(started);
-        for id in std::mem::take(&mut self.restarted_now) {
+        for (id, after_start) in std::mem::take(&mut self.restarted_now) {
+            let now = told(&after, Happened::Restarted, &id).filter(|entry| entry.run == after.run);
+            let now = now.count();
+            if now != 1 {
+                self.breaches.push(format!("{id} was restarted, which is told {now} times"));
+            }
             let today = self.day.entry(id.clone()).or_default();
             today.push(started);
             if policy.max_per_day.is_some_and(|most| today.len() > most as usize) {
@@ -405,7 +436,7 @@ impl World {
             }
             if let Some(was) = before.episode(&id)
                 && let Some(early) = too_early(was, policy, before.run + 1, started)
-                && (!may_come_early(was, policy) || too_soon(was, policy, started))
+                && (!may_come_early(was, policy) || too_soon(was, policy, started.plus(after_start)))
             {
                 self.breaches.push(format!("{id} was restarted {early} too early"));
             }
@@ -416,6 +447,22 @@ impl World {
             if !last || was.is_some_and(|was| was.connector_restarted) {
                 self.breaches.push(format!("{id}: its connector was restarted before {was:?}"));
             }
+        }
+        for record in &after.records {
+            let Some(episode) = &record.episode else { continue };
+            let failed = told(&after, Happened::Failed, &record.id);
+            let begun = failed.filter(|entry| entry.run == episode.first_failed_run).count();
+            let restarts = told(&after, Happened::Restarted, &record.id);
+            let restarts = restarts.filter(|entry| entry.run >= episode.first_failed_run).count();
+            if begun != 1 || restarts != episode.attempts as usize {
+                self.breaches.push(format!(
+                    "{}: {begun} beginnings and {restarts} restarts are told of {episode:?}",
+                    record.id
+                ));
+            }
+        }
+        if self.held.iter().any(|held| !after.holds.iter().any(|hold| hold.pattern == *held)) {
+            self.breaches.push(format!("a hold is gone before its time: {:?}", self.held));
         }
         // An episode that is no longer remembered is over.
         self.restarts.retain(|id, _| after.episode(id).is_some());
@@ -537,6 +584,8 @@ async fn play(seed: u64) -> (Vec<String>, u64) {
             let mut world = world.lock().unwrap();
             world.live();
             world.dies_after = dice.one_in(4).then(|| dice.below(14));
+            world.hold(clock());
+            world.began = Instant::now();
         }
         let (before, started) = (world.lock().unwrap().disk.clone(), clock());
         let ran = one_virtual_run(&world, &policy, &filter, &clock, dice.one_in(15)).await;

@@ -5,6 +5,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use connector_guardian::decide::history::{Entry, Happened};
+use connector_guardian::decide::ledger::Ledger;
+use connector_guardian::decide::model::InstanceId;
 use serde_json::Value;
 
 use crate::schema::hold;
@@ -157,6 +160,22 @@ pub(crate) fn actions(document: &Value) -> Vec<String> {
         )
     };
     document["instances"].as_array().map(|all| all.iter().map(line).collect()).unwrap_or_default()
+}
+
+/// The entries of a history that tell this of an instance by name.
+pub(crate) fn told<'a>(
+    ledger: &'a Ledger,
+    event: Happened,
+    id: &'a InstanceId,
+) -> impl Iterator<Item = &'a Entry> {
+    ledger.history.entries().iter().filter(move |entry| {
+        let mut names = entry.names.iter().filter(|name| name.connector == id.connector);
+        entry.event == event
+            && names.any(|name| match id.task {
+                None => name.own,
+                Some(task) => name.tasks.iter().any(|(first, last)| (*first..=*last).contains(&task)),
+            })
+    })
 }
 
 /// One instance's entry in a document.
