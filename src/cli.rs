@@ -21,10 +21,11 @@ pub enum Command {
     Release,
     History,
     Schedule,
+    Notify,
 }
 
 impl Command {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Run,
         Self::Status,
         Self::Retry,
@@ -33,6 +34,7 @@ impl Command {
         Self::Release,
         Self::History,
         Self::Schedule,
+        Self::Notify,
     ];
 
     /// As it is typed, and as documents name it.
@@ -46,6 +48,7 @@ impl Command {
             Self::Release => "release",
             Self::History => "history",
             Self::Schedule => "schedule",
+            Self::Notify => "notify",
         }
     }
 
@@ -61,6 +64,7 @@ impl Command {
             Self::Release => "End holds before their time",
             Self::History => "Show what happened: failures, restarts, recoveries, and what persons did",
             Self::Schedule => "Show the timetable that the present settings give; reads and sends nothing",
+            Self::Notify => "Send a marked test message to each sink, and say what it answered",
         }
     }
 }
@@ -117,9 +121,11 @@ const CONNECT: &str = "Kafka Connect";
 const BACKOFF: &str = "Back-off";
 const WHICH: &str = "Which and how many";
 const RUNS: &str = "Runs";
+const TELLING: &str = "Telling people";
 const OUTPUT_HEADING: &str = "State and output";
 
 const RUN: &[Command] = &[Command::Run];
+const RUN_AND_NOTIFY: &[Command] = &[Command::Run, Command::Notify];
 const RUN_AND_SCHEDULE: &[Command] = &[Command::Run, Command::Schedule];
 const RESTARTING: &[Command] = &[Command::Run, Command::Retry];
 const SEEING: &[Command] = &[Command::Run, Command::Status];
@@ -133,6 +139,7 @@ const CONFIGURED: &[Command] = &[
     Command::Hold,
     Command::Release,
     Command::History,
+    Command::Notify,
 ];
 const ALL: &[Command] = &Command::ALL;
 
@@ -233,6 +240,26 @@ settings! {
         "Time for one whole run";
     FAIL_ON: RUNS, SEEING, Some("fail-on"), &["GUARDIAN_FAIL_ON"], "never|gave-up|failed|unhealthy", Value("never"), Set,
         "Exit with 3 when an instance was given up; is failed at all; or is failed, in transition or without tasks for three runs";
+    NOTIFY: TELLING, RUN_AND_NOTIFY, None, &["GUARDIAN_NOTIFY"], "LINES", Told(""), Set,
+        "Whom to tell what needs a person: a sink a line, KIND NAME WHERE [only=PATTERN,...] [labels=k=v,...] [token-file=FILE]; kinds are slack, teams, alertmanager, webhook and exec";
+    NOTIFY_FILE: TELLING, RUN_AND_NOTIFY, None, &["GUARDIAN_NOTIFY_FILE"], "FILE", Told("$CREDENTIALS_DIRECTORY/notify"), Set,
+        "File that holds such lines";
+    NOTIFY_AFTER: TELLING, RUN_AND_NOTIFY, None, &["GUARDIAN_NOTIFY_AFTER"], "DURATION", Value("15m"), Set,
+        "How long something fails, or nothing can be done, before it is told";
+    NOTIFY_REMIND: TELLING, RUN_AND_NOTIFY, None, &["GUARDIAN_NOTIFY_REMIND"], "off|DURATION", Value("24h"), Set,
+        "When what needs a person is told again";
+    NOTIFY_LINK: TELLING, RUN_AND_NOTIFY, None, &["GUARDIAN_NOTIFY_LINK"], "URL", Told(""), Set,
+        "Where a person sees a connector, for messages: https://ui.example/connectors/{connector}";
+    NOTIFY_CAUSE: TELLING, RUN_AND_NOTIFY, None, &["GUARDIAN_NOTIFY_CAUSE"], "full|class|none", Value("full"), Set,
+        "How much of a failure's cause messages show";
+    NOTIFY_PROXY: TELLING, RUN_AND_NOTIFY, None, &["GUARDIAN_NOTIFY_PROXY"], "none|env|URL", Value("none"), Set,
+        "Proxy for messages and the heartbeat";
+    NOTIFY_CA_FILE: TELLING, RUN_AND_NOTIFY, None, &["GUARDIAN_NOTIFY_CA_FILE"], "FILE", Told("the system's CAs"), Set,
+        "PEM file of CAs to trust there besides the system's";
+    HEARTBEAT_URL: TELLING, RUN, None, &["GUARDIAN_HEARTBEAT_URL"], "URL", Told(""), Set,
+        "Called after every run that did its work; with {code} in it after every run, with its exit code";
+    HEARTBEAT_URL_FILE: TELLING, RUN, None, &["GUARDIAN_HEARTBEAT_URL_FILE"], "FILE", Told(""), Set,
+        "File that holds that URL";
     CLUSTER: OUTPUT_HEADING, CONFIGURED, Some("cluster"), &["GUARDIAN_CLUSTER"], "NAME", Told("from the URL"), Set,
         "The cluster's name in state and output";
     STATE: OUTPUT_HEADING, CONFIGURED, Some("state"), &["GUARDIAN_STATE"], "FILE|configmap:NAME[/NAMESPACE]", Told("CLUSTER.json in $STATE_DIRECTORY, or in the XDG state folder"), Set,
@@ -315,7 +342,13 @@ fn subcommand(command: Command) -> clap::Command {
     let only_env: Vec<String> = settings
         .clone()
         .filter(|setting| setting.flag.is_none())
-        .map(|setting| format!("  {}  {}", setting.env.join(", "), setting.help))
+        .map(|setting| {
+            let default = match setting.default.as_str() {
+                "" => String::new(),
+                default => format!(" [default: {default}]"),
+            };
+            format!("  {}  {}{default}", setting.env.join(", "), setting.help)
+        })
         .collect();
     let environment = if only_env.is_empty() {
         String::new()
@@ -345,6 +378,14 @@ fn named(command: Command) -> Vec<Arg> {
                 ),
                 option(UNTIL, "TIME").help("The last moment, the same way"),
                 option(CONNECTOR, "PATTERN").help("Only what happened to these connectors, with * and ?"),
+            ];
+        }
+        Command::Notify => {
+            let names = Arg::new(NAMES).value_name("NAME").num_args(0..);
+            let test = Arg::new(TEST).long(TEST).action(ArgAction::SetTrue);
+            return vec![
+                test.help("Send the test: this command does nothing else"),
+                names.help("The sinks to test; all of them without"),
             ];
         }
         Command::Run | Command::Status | Command::Schedule => return Vec::new(),
@@ -379,7 +420,9 @@ const SINCE: &str = "since";
 const UNTIL: &str = "until";
 const CONNECTOR: &str = "connector";
 /// The commands, for whoever typed none.
-const COMMANDS: &str = "a command is needed: run, status, retry, reset, hold, release, history or schedule";
+const COMMANDS: &str =
+    "a command is needed: run, status, retry, reset, hold, release, history, schedule or notify";
+const TEST: &str = "test";
 
 fn arg(setting: &Setting) -> Option<Arg> {
     let flag = setting.flag?;
@@ -500,6 +543,11 @@ impl Typed {
     /// Of which connectors.
     pub fn connector(&self) -> Option<String> {
         self.texts(CONNECTOR).pop()
+    }
+
+    /// Whether `notify` is to send a test.
+    pub fn tests(&self) -> bool {
+        self.is_set(TEST)
     }
 
     fn texts(&self, id: &str) -> Vec<String> {

@@ -23,6 +23,8 @@ pub enum Kind {
     Locked,
     /// Wrong usage or settings.
     Usage,
+    /// A sink could not be told.
+    Tell,
     /// A signal, by its number.
     Interrupted(u8),
     /// A defect.
@@ -41,6 +43,7 @@ impl Kind {
             Self::State => "state",
             Self::Locked => "locked",
             Self::Usage => "usage",
+            Self::Tell => "tell",
             Self::Interrupted(_) => "interrupted",
             Self::Internal => "internal",
         }
@@ -54,6 +57,7 @@ impl Kind {
             | Self::Unauthorized
             | Self::Restart
             | Self::State
+            | Self::Tell
             | Self::Internal => 1,
             Self::Usage => 2,
             Self::Locked => 75,

@@ -63,6 +63,7 @@ pub mod logging;
 pub mod report;
 pub mod signal;
 pub mod store;
+pub mod tell;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -5,11 +5,13 @@ mod apply;
 mod edit;
 pub mod history;
 pub mod hold;
+mod notify;
 pub mod reset;
 pub mod retry;
 pub mod run;
 pub mod schedule;
 pub mod status;
+mod tell;
 mod watch;
 
 use std::io::{self, IsTerminal, Write};
@@ -63,6 +65,7 @@ pub fn main(typed: &Typed, environment: &Environment) -> ExitCode {
             Command::Release => hold::release(&config, typed).await,
             Command::History => history::history(&config, typed).await,
             Command::Schedule => schedule::schedule(&config),
+            Command::Notify => notify::notify(&config, typed).await,
         }
     });
     // Not by its drop, which waits for a name resolution under way (`getaddrinfo`), past any deadline and signal.
@@ -157,6 +160,7 @@ fn connect(config: &Config) -> Result<Connect, Failure> {
         only_trusted: false,
         identity: config.connect.identity.clone(),
         proxy: config.connect.proxy.clone(),
+        patience: None,
     });
     let http = http.map_err(|reason| {
         let why = connect::with_setting(&reason);

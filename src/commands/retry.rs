@@ -92,6 +92,7 @@ async fn restart(
             parallel: config.run.parallel,
             asked: Some(asked),
             stays: true,
+            tell: None,
         };
         let report = one_run(client, &mut store, &options, &system_clock, interrupt).await?;
         match &report.failure {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use super::apply::{Bounds, Halt, apply};
+use super::tell::{Pulse, tell};
 use super::watch::watch;
 use super::{Clock, connect, exit, fail, publish, system_clock, unwell};
 use crate::cli::Command;
-use crate::config::Config;
+use crate::config::{Config, Output};
 use crate::connect::{Cluster, Known};
 use crate::decide::action::Action;
 use crate::decide::event::Event;
@@ -21,6 +22,8 @@ use crate::decide::policy::Policy;
 use crate::decide::retry::Asked;
 use crate::decide::row::View;
 use crate::decide::table::ByInstance;
+use crate::decide::tell::digest::digests;
+use crate::decide::tell::{TellRules, Told, Trouble};
 use crate::decide::text::name_some;
 use crate::decide::time::Timestamp;
 use crate::decide::watch::LONGEST_TRANSITION;
@@ -29,7 +32,7 @@ use crate::logging::NEWS;
 use crate::report::news::news;
 use crate::report::{About, RunReport};
 use crate::signal::{Interrupt, interrupted};
-use crate::store::{self, Loaded, Store};
+use crate::store::{self, Loaded, Opened, Store};
 
 /// So many connectors of a wave are named in the log.
 const NAMED: usize = 5;
@@ -48,6 +51,8 @@ pub struct RunOptions<'a> {
     pub asked: Option<&'a Asked>,
     /// Watch all that is restarted until it is known what became of it.
     pub stays: bool,
+    /// Whom to tell, and when; `None` leaves what people were told as it is.
+    pub tell: Option<&'a TellRules>,
 }
 
 /// One run after another, or one.
@@ -81,10 +86,12 @@ async fn run_and_report(config: &Config, interrupt: &mut Interrupt) -> Exit {
         Ok(client) => client,
         Err(failure) => return fail(Some(Command::Run), config.reporting.output, failure),
     };
+    // Open, and so locked, until people have been told.
+    let mut store = None;
     let ran = if config.run.dry_run {
         Box::pin(dry_run(config, &client, interrupt)).await
     } else {
-        Box::pin(real_run(config, &client, started, interrupt)).await
+        Box::pin(real_run(config, &client, started, &mut store, interrupt)).await
     };
     let about = About {
         cluster: config.cluster.clone(),
@@ -97,15 +104,41 @@ async fn run_and_report(config: &Config, interrupt: &mut Interrupt) -> Exit {
         duration: started.elapsed(),
         policy: config.policy.clone(),
     };
-    let report = RunReport {
+    let mut report = RunReport {
         command: Some(Command::Run.as_str()),
         about: Some(about),
         ..ran.unwrap_or_else(|failure| RunReport::failed(None, failure))
     };
     announce(&report, config);
     let exit = exit(&report, config);
+    let mut store = store.as_mut();
+    // Whoever reads it waits for nobody; the document says also who was told.
+    if config.reporting.output == Output::Json {
+        tell_people(config, &mut report, exit, store.as_deref_mut(), interrupt).await;
+    }
     // Who asks for a plan wants to see it.
-    if config.is_silent() { exit } else { publish(&report, config.reporting.output, exit) }
+    let exit = if config.is_silent() { exit } else { publish(&report, config.reporting.output, exit) };
+    if config.reporting.output == Output::Text {
+        tell_people(config, &mut report, exit, store, interrupt).await;
+    }
+    exit
+}
+
+/// Tells people what there is to tell. A run that was interrupted, or that is none, tells nobody.
+async fn tell_people(
+    config: &Config,
+    report: &mut RunReport,
+    exit: Exit,
+    store: Option<&mut Opened>,
+    interrupt: &Interrupt,
+) {
+    if config.run.dry_run || matches!(exit, Exit::Failed(Kind::Interrupted(_) | Kind::Locked)) {
+        return;
+    }
+    let url = report.about.as_ref().map(|about| about.url.clone()).unwrap_or_default();
+    let pulse = Pulse { code: exit.code(), summary: report.summary(&config.cluster) };
+    let tellings = std::mem::take(&mut report.tellings);
+    report.told = tell(config, &url, store, (&mut report.ledger, tellings), pulse, interrupt).await;
 }
 
 /// What a run would do: the same plan, and nothing else.
@@ -129,9 +162,10 @@ async fn real_run(
     config: &Config,
     cluster: &impl Cluster,
     started: Instant,
+    store: &mut Option<Opened>,
     interrupt: &mut Interrupt,
 ) -> Result<RunReport, Failure> {
-    let mut store = store::open(&config.state, &config.cluster, Duration::ZERO).await?;
+    let store = store.insert(store::open(&config.state, &config.cluster, Duration::ZERO).await?);
     let options = RunOptions {
         rules: config.rules(),
         // The wait for a slow state is part of the run's time.
@@ -139,8 +173,9 @@ async fn real_run(
         parallel: config.run.parallel,
         asked: None,
         stays: config.run.wait,
+        tell: Some(&config.notify.rules),
     };
-    one_run(cluster, &mut store, &options, &system_clock, interrupt).await
+    one_run(cluster, store, &options, &system_clock, interrupt).await
 }
 
 /// One run against `cluster`, with the state already locked. A failure is returned when nothing could be found out, and
@@ -155,13 +190,21 @@ pub async fn one_run<C: Cluster, S: Store>(
     let (now, end) = (clock(), end_of(options.deadline));
     let loaded = store.load().await?;
     let (well_before, known) = (loaded.ledger.is_well(), loaded.ledger.history.entries().len());
+    let before = Before {
+        run: loaded.ledger.run,
+        told: loaded.ledger.told.clone(),
+        trouble: loaded.ledger.trouble.clone(),
+        lost: loaded.warning.is_some(),
+    };
     let read_at = Instant::now();
     let mut report = read_and_plan(cluster, loaded, options.rules, options.asked, now, end, interrupt).await;
-    let (ledger, Some(plan)) = (&mut report.ledger, &mut report.plan) else { return Ok(report) };
-    if report.failure.as_ref().is_some_and(|failure| failure.kind == Kind::Unhealthy) {
+    let unwell = report.failure.as_ref().is_some_and(|failure| failure.kind == Kind::Unhealthy);
+    if unwell || report.plan.is_none() {
         // What Connect says may be old: it is shown, and nothing is learnt from it.
+        note_trouble(&mut report, store, options, &before, now).await;
         return Ok(report);
     }
+    let (ledger, Some(plan)) = (&mut report.ledger, &mut report.plan) else { return Ok(report) };
     let (policy, unmet) = (options.rules.policy, report.failure.take());
     plan.stays = options.stays;
 
@@ -237,14 +280,60 @@ pub async fn one_run<C: Cluster, S: Store>(
     plan.tell_crash_loops(ledger, now);
     report.failure = report.failure.take().or_else(|| incomplete(plan, remedy)).or(unmet);
     let has_news = ledger.history.entries().len() > known;
-    if (!well_before || !ledger.is_well() || has_news)
+    let interrupted = report.failure.as_ref().is_some_and(|it| matches!(it.kind, Kind::Interrupted(_)));
+    if let Some(tell) = options.tell.filter(|_| !interrupted) {
+        report.tellings = digests(ledger, Some(plan), options.rules, tell, before.lost, now);
+    }
+    if (!well_before || !ledger.is_well() || has_news || before.differs(ledger))
         && let Err(failure) = store.save(ledger).await
         // An interrupted run says so all the same: its exit code is a promise.
-        && !report.failure.as_ref().is_some_and(|it| matches!(it.kind, Kind::Interrupted(_)))
+        && !interrupted
     {
         report.failure = Some(failure);
+        // Without memory every run would repeat itself.
+        report.tellings.clear();
     }
     Ok(report)
+}
+
+/// What was remembered of telling people when the run began.
+struct Before {
+    run: u64,
+    told: Told,
+    trouble: Option<Trouble>,
+    /// The state could not be understood and was set aside.
+    lost: bool,
+}
+
+impl Before {
+    fn differs(&self, ledger: &Ledger) -> bool {
+        self.told != ledger.told || self.trouble != ledger.trouble
+    }
+}
+
+/// Remembers that a run could not do its work, where somebody is to be told of it, and says so in time.
+async fn note_trouble<S: Store>(
+    report: &mut RunReport,
+    store: &mut S,
+    options: &RunOptions<'_>,
+    before: &Before,
+    now: Timestamp,
+) {
+    let (Some(tell), Some(failure)) = (options.tell, &report.failure) else { return };
+    let nobody = tell.audience.is_empty() && before.trouble.is_none();
+    if nobody || matches!(failure.kind, Kind::Interrupted(_)) {
+        return;
+    }
+    let ledger = &mut report.ledger;
+    ledger.note_trouble(failure.kind.as_str(), &failure.message(), now);
+    report.tellings = digests(ledger, None, options.rules, tell, before.lost, now);
+    // To everything that counts runs this one is none.
+    let run = std::mem::replace(&mut ledger.run, before.run);
+    if let Err(failure) = store.save(ledger).await {
+        tracing::warn!("nobody is told, because {failure}");
+        report.tellings.clear();
+    }
+    ledger.run = run;
 }
 
 /// Whether the run has time for another wave and a look at it.

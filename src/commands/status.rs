@@ -68,5 +68,6 @@ async fn look(config: &Config) -> Result<RunReport, Failure> {
         ledger,
         warnings: Vec::from_iter(warning),
         failure,
+        ..RunReport::default()
     })
 }

@@ -10,7 +10,7 @@ use reqwest::Url;
 use super::Environment;
 use super::credentials::{self, Credentials};
 use super::sources::{Inputs, Value, at_least, commas};
-use crate::cli;
+use crate::cli::{self, Setting};
 use crate::decide::text::sanitize;
 use crate::http::{Identity, Proxy, TrustedCas};
 
@@ -35,9 +35,9 @@ impl Connect {
     pub(super) fn read(inputs: &Inputs<'_>, urls: Vec<Url>) -> Result<Self> {
         Ok(Self {
             credentials: credentials::read(inputs)?,
-            trusted: trusted(inputs)?,
+            trusted: trusted_by(inputs, &cli::CA_FILE)?,
             identity: identity(inputs)?,
-            proxy: proxy(inputs)?,
+            proxy: proxy_of(inputs, &cli::PROXY)?,
             timeout: inputs.duration(&cli::TIMEOUT)?,
             in_container: in_container(inputs.environment, Path::new("/")),
             urls,
@@ -153,8 +153,9 @@ pub(super) fn cluster(inputs: &Inputs<'_>, urls: &[Url]) -> Result<String> {
     Ok(if path.is_empty() { format!("{host}_{port}") } else { format!("{host}_{port}_{path}") })
 }
 
-fn trusted(inputs: &Inputs<'_>) -> Result<Option<TrustedCas>> {
-    let Some((value, pem)) = inputs.file(&cli::CA_FILE)? else { return Ok(None) };
+/// The CAs that a setting names.
+pub(super) fn trusted_by(inputs: &Inputs<'_>, setting: &Setting) -> Result<Option<TrustedCas>> {
+    let Some((value, pem)) = inputs.file(setting)? else { return Ok(None) };
     TrustedCas::from_pem(&pem).map(Some).map_err(|why| anyhow!("{}: {} {why}", value.name, value.text))
 }
 
@@ -169,8 +170,9 @@ fn identity(inputs: &Inputs<'_>) -> Result<Option<Identity>> {
     }
 }
 
-fn proxy(inputs: &Inputs<'_>) -> Result<Proxy> {
-    let value = inputs.value(&cli::PROXY)?;
+/// What a setting says of a proxy.
+pub(super) fn proxy_of(inputs: &Inputs<'_>, setting: &Setting) -> Result<Proxy> {
+    let value = inputs.value(setting)?;
     match value.text.trim() {
         "none" => Ok(Proxy::None),
         "env" => Ok(Proxy::Environment),

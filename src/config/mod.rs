@@ -4,6 +4,7 @@
 mod connect;
 mod credentials;
 mod meant;
+mod notify;
 mod person;
 mod policy;
 mod sources;
@@ -19,7 +20,7 @@ use anyhow::Result;
 use tracing::Level;
 
 use self::sources::{DURATION, Inputs, positive_duration};
-use crate::cli::{self, Setting, Typed};
+use crate::cli::{self, Command, Setting, Typed};
 use crate::decide::plan::Rules;
 use crate::decide::policy::Policy;
 use crate::decide::select::{Filter, Patterns};
@@ -31,6 +32,7 @@ use crate::store::Place;
 
 pub use self::connect::Connect;
 pub use self::credentials::Credentials;
+pub use self::notify::Notify;
 
 /// Everything that a command needs to know.
 #[derive(Debug)]
@@ -49,6 +51,8 @@ pub struct Config {
     /// Which connectors may run without tasks.
     pub no_tasks_ok: Patterns,
     pub run: Run,
+    /// Whom to tell; nobody, for a command that tells nobody.
+    pub notify: Notify,
     pub reporting: Reporting,
     /// What a person should know of the settings, one sentence each.
     pub warnings: Vec<String>,
@@ -128,6 +132,10 @@ impl Config {
             filter: Filter::new(patterns(inputs, &cli::INCLUDE)?, patterns(inputs, &cli::EXCLUDE)?),
             no_tasks_ok: patterns(inputs, &cli::NO_TASKS_OK)?,
             run: Run::read(inputs)?,
+            notify: match inputs.typed.command {
+                Command::Run | Command::Notify => notify::read(inputs)?,
+                _ => Notify::default(),
+            },
             reporting: Reporting {
                 output: output(inputs)?,
                 full: inputs.switch(&cli::FULL)?,

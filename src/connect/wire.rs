@@ -43,7 +43,9 @@ impl Known {
     pub fn of(ledger: &Ledger, filter: &Filter) -> Self {
         // What is well again, and only counted, is like what never failed.
         let unwell = ledger.records.iter().filter(|record| !record.is_well());
-        let connectors = unwell.map(|record| SharedStr::clone(&record.id.connector)).collect();
+        let unwell = unwell.map(|record| SharedStr::clone(&record.id.connector));
+        // What somebody was told of, he is told the end of.
+        let connectors = unwell.chain(ledger.told.connectors()).collect();
         let causes = ledger.records.iter().filter_map(|record| record.episode.as_ref()?.cause.clone());
         let holds: Vec<String> = ledger.holds.iter().map(|hold| hold.pattern.to_string()).collect();
         Self(Arc::new(KnownOf {

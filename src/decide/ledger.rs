@@ -16,6 +16,7 @@ use super::policy::Policy;
 use super::record::{Attempt, Episode, Record, Streak};
 use super::shared::SharedStr;
 use super::table::{ByInstance, OfInstance};
+use super::tell::{Told, Trouble};
 use super::time::Timestamp;
 
 /// Everything remembered of one cluster.
@@ -37,6 +38,10 @@ pub struct Ledger {
     pub holds: Vec<Hold>,
     /// What happened.
     pub history: History,
+    /// What people have been told.
+    pub told: Told,
+    /// No run can do its work; only remembered where somebody is told.
+    pub trouble: Option<Trouble>,
 }
 
 /// The receipt of one attempt that was charged: what the record was before, and what became of the restart.

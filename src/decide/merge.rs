@@ -21,6 +21,7 @@ impl Ledger {
     pub fn merge(self, base: &Self, theirs: &Self) -> Self {
         let theirs_only = theirs.records.iter().filter(|record| !self.records.has(&record.id));
         let ids = self.records.iter().chain(theirs_only).map(|record| record.id.clone());
+        let told = self.told.clone().merge(&base.told, &theirs.told);
         let merged = ids.filter_map(|id| {
             let (before, ours, theirs) =
                 (base.records.get(&id), self.records.get(&id), theirs.records.get(&id));
@@ -38,6 +39,8 @@ impl Ledger {
             groups: self.groups,
             holds: hold::merge(&self.holds, &base.holds, &theirs.holds),
             history: self.history.merge(&base.history, &theirs.history),
+            told,
+            trouble: self.trouble,
         }
     }
 }

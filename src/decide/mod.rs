@@ -30,6 +30,7 @@ pub mod secrets;
 pub mod select;
 pub mod shared;
 pub mod table;
+pub mod tell;
 pub mod text;
 pub mod time;
 pub mod watch;

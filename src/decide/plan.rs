@@ -108,6 +108,9 @@ pub fn plan(ledger: &mut Ledger, mut listing: Listing, rules: Rules<'_>, now: Ti
     listing.no_tasks.retain(|name| !rules.no_tasks_ok.match_any(name));
     let recovered = ledger.observe(&listing, rules.policy, now);
     let illness = listing.illness.clone();
+    if illness.is_none() && !listing.nothing_understood() {
+        ledger.told.see(&listing, &ledger.records, rules.filter, now);
+    }
     let proven = ledger.prove(&recovered, rules.policy, now);
     let judge = Judge { ledger, rules, now, recovered, holding: ledger.holding(now) };
     let mut plan = Plan {

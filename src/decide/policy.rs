@@ -110,7 +110,7 @@ impl Next {
 
     /// The sooner of two of which one must have come. Where runs are counted, the only moments are those at which an attempt
     /// has settled: soon.
-    pub(super) fn or_sooner(self, other: Self) -> Self {
+    pub fn or_sooner(self, other: Self) -> Self {
         match (self, other) {
             (Self::Runs(one), Self::Runs(two)) => Self::Runs(one.min(two)),
             (Self::At(one), Self::At(two)) => Self::At(one.min(two)),

@@ -1,4 +1,4 @@
-//! The HTTP client that `connect` and `store` share: how it is set up, and what
+//! The HTTP client that `connect`, `store` and `tell` share: how it is set up, and what
 //! went wrong with a request in words. It knows no service's paths or answers.
 //! Redirects are never followed and nothing is ever sent twice: who gets a
 //! request, and how often, is decided by its caller.
@@ -101,10 +101,12 @@ pub struct Settings {
     /// The client's own certificate and key.
     pub identity: Option<Identity>,
     pub proxy: Proxy,
+    /// How long a connection may take; ten seconds unless it says otherwise.
+    pub patience: Option<Duration>,
 }
 
 /// A client that follows no redirect, repeats nothing, and gives up on a
-/// connection after ten seconds.
+/// connection in time.
 ///
 /// # Errors
 /// In words, when TLS or the proxy cannot be set up: for example no CA
@@ -113,7 +115,7 @@ pub fn client(settings: &Settings) -> Result<Client, Reason> {
     tls::install_provider();
     let builder = Client::builder()
         .user_agent(concat!("connector-guardian/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT_TIMEOUT)
+        .connect_timeout(settings.patience.unwrap_or(CONNECT_TIMEOUT))
         .redirect(redirect::Policy::none())
         // On a kept connection that the server is just closing a request may be lost or not: the restart would be of
         // unknown fate and charged. A new one is either accepted or not.

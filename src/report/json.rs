@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::{About, RunReport};
+use super::{About, RunReport, ToldOne};
 use crate::decide::hold::Hold;
 use crate::decide::model::{Counts, InstanceId, State};
 use crate::decide::plan::Plan;
@@ -122,6 +122,37 @@ impl<'a> From<&'a Hold> for HoldKey<'a> {
     }
 }
 
+/// What one sink answered to the test.
+#[derive(Serialize)]
+pub struct TestedKey<'a> {
+    pub kind: &'static str,
+    pub sink: &'a str,
+    pub host: String,
+    pub ok: bool,
+    pub answer: &'a str,
+    pub duration_ms: u64,
+}
+
+/// Writes the document of `notify`.
+pub fn write_notify(
+    cluster: &str,
+    tested: Vec<TestedKey<'_>>,
+    failure: Option<&Failure>,
+    writer: impl Write,
+) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Tested<'a> {
+        schema: u8,
+        command: &'static str,
+        ok: bool,
+        cluster: &'a str,
+        told: Vec<TestedKey<'a>>,
+        error: Option<ErrorKey<'a>>,
+    }
+    let (ok, error) = (failure.is_none(), failure.map(ErrorKey::from));
+    finish(writer, &Tested { schema: SCHEMA, command: "notify", ok, cluster, told: tested, error })
+}
+
 pub(crate) fn finish(mut writer: impl Write, document: &impl Serialize) -> io::Result<()> {
     let mut buffered = io::BufWriter::new(&mut writer);
     serde_json::to_writer(&mut buffered, document)?;
@@ -155,8 +186,24 @@ impl Serialize for RunReport {
         map.serialize_entry("holds", &self.holds().map(HoldKey::from).collect::<Vec<_>>())?;
         map.serialize_entry("summary", &self.plan.as_ref().map(SummaryKey))?;
         map.serialize_entry("warnings", &self.warnings().collect::<Vec<_>>())?;
+        if about.is_none() || self.command != Some("status") {
+            map.serialize_entry("told", &self.told.iter().map(ToldKey::from).collect::<Vec<_>>())?;
+        }
         map.serialize_entry("error", &self.failure.as_ref().map(ErrorKey::from))?;
         map.end()
+    }
+}
+
+#[derive(Serialize)]
+struct ToldKey<'a> {
+    sink: &'a str,
+    ok: bool,
+    error: Option<&'a str>,
+}
+
+impl<'a> From<&'a ToldOne> for ToldKey<'a> {
+    fn from(told: &'a ToldOne) -> Self {
+        Self { sink: &told.sink, ok: told.error.is_none(), error: told.error.as_deref() }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod text;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use crate::decide::action::Action;
@@ -17,6 +18,8 @@ use crate::decide::ledger::Ledger;
 use crate::decide::plan::{Line, Plan, Right};
 use crate::decide::policy::Policy;
 use crate::decide::row::{GroupRow, Row, View};
+use crate::decide::tell::Telling;
+use crate::decide::text::sanitize;
 use crate::decide::time::Timestamp;
 use crate::exit::Failure;
 
@@ -37,6 +40,19 @@ pub struct RunReport {
     pub warnings: Vec<String>,
     /// Why the work could not all be done.
     pub failure: Option<Failure>,
+    /// What is to be told; the state holds it as said.
+    pub tellings: Vec<Telling>,
+    /// Who was told, and who was not.
+    pub told: Vec<ToldOne>,
+}
+
+/// What became of a message.
+#[derive(Debug)]
+pub struct ToldOne {
+    /// The sink's name.
+    pub sink: String,
+    /// Why it was not told, or may not have been.
+    pub error: Option<String>,
 }
 
 /// What a command was about.
@@ -72,6 +88,23 @@ impl RunReport {
             View::Run(run) | View::Before(run) => Some(run),
             View::After(_) => None,
         }
+    }
+
+    /// What the run found, on one line and without a cause: for whoever only counts that it ran.
+    pub fn summary(&self, cluster: &str) -> String {
+        let mut text = sanitize(cluster).into_owned();
+        if let Some(failure) = &self.failure {
+            let _ = write!(text, ": {}", failure.kind.as_str());
+        }
+        let Some(plan) = &self.plan else { return text };
+        if let Some((connectors, tasks)) = &plan.counts {
+            let (connectors, all, failed) = (connectors.total, tasks.total, tasks.failed);
+            let _ = write!(text, ": {connectors} connectors, {all} tasks, {failed} failed");
+        }
+        for (action, count) in plan.summary().into_iter().filter(|(_, count)| *count > 0) {
+            let _ = write!(text, ", {} {count}", action.as_str());
+        }
+        text
     }
 
     /// The groups of the plan, by key.

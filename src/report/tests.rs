@@ -132,6 +132,7 @@ impl World {
             ledger: self.ledger,
             warnings: Vec::new(),
             failure: None,
+            ..RunReport::default()
         }
     }
 

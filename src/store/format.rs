@@ -25,6 +25,7 @@ use crate::decide::model::InstanceId;
 use crate::decide::record::{Attempt, Episode, NotTaken, Record, Reply, Streak};
 use crate::decide::shared::SharedStr;
 use crate::decide::table::ByInstance;
+use crate::decide::tell::{Key as TellKey, Mark, Members, SinkTold, Told, Trouble};
 use crate::decide::time::Timestamp;
 
 /// The version that this program writes.
@@ -117,6 +118,17 @@ pub fn write_within(
     if !history.is_empty() {
         write!(writer, "\"history\":[\n{}\n],\n", history.join(",\n"))?;
     }
+    if let Some(trouble) = &ledger.trouble {
+        write!(writer, "\"trouble\":{},", serde_json::to_string(&TroubleLine::from(trouble))?)?;
+    }
+    if !ledger.told.sinks.is_empty() {
+        writer.write_all(b"\"told\":[")?;
+        for (number, (name, sink)) in ledger.told.sinks.iter().enumerate() {
+            writer.write_all(if number == 0 { b"\n" } else { b",\n" })?;
+            serde_json::to_writer(&mut writer, &SinkLine::of(name, sink))?;
+        }
+        writer.write_all(b"\n],")?;
+    }
     writer.write_all(b"\"instances\":[")?;
     for (number, record) in ledger.records.iter().enumerate() {
         writer.write_all(if number == 0 { b"\n" } else { b",\n" })?;
@@ -154,6 +166,9 @@ pub fn read<R: Read>(
         holds: Vec<HoldLine<'static>>,
         #[serde(default)]
         history: Vec<Line>,
+        trouble: Option<TroubleLine<'static>>,
+        #[serde(default)]
+        told: Vec<SinkLine<'static>>,
         instances: Records,
     }
     let open = || open().and_then(without_bom).map(io::BufReader::new);
@@ -182,6 +197,8 @@ pub fn read<R: Read>(
         groups: groups.map_err(|why| Refusal::Corrupt(why.to_owned()))?,
         holds: body.holds.into_iter().map(HoldLine::into_hold).collect(),
         history: entries(body.history),
+        told: told_of(body.told).map_err(|why| Refusal::Corrupt(why.to_owned()))?,
+        trouble: body.trouble.map(TroubleLine::into_trouble),
     };
     Ok((ledger, lease))
 }
@@ -433,6 +450,124 @@ impl EntryLine<'_> {
 fn key_of(hash: &str) -> Result<Key, &'static str> {
     let is_key = hash.len() == 8 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
     u32::from_str_radix(hash, 16).ok().filter(|_| is_key).map(Key).ok_or("a group is no hash")
+}
+
+/// That no run can do its work.
+#[derive(Serialize, Deserialize)]
+struct TroubleLine<'a> {
+    kind: Text<'a>,
+    since: Time,
+    runs: u32,
+    message: Text<'a>,
+}
+
+impl<'a> From<&'a Trouble> for TroubleLine<'a> {
+    fn from(trouble: &'a Trouble) -> Self {
+        let Trouble { kind, since, runs, message } = trouble;
+        let (kind, message) = (Text::Borrowed(&**kind), Text::Borrowed(&**message));
+        Self { kind, since: Time(*since), runs: *runs, message }
+    }
+}
+
+impl TroubleLine<'_> {
+    fn into_trouble(self) -> Trouble {
+        let Self { kind, since, runs, message } = self;
+        Trouble { kind: (*kind).into(), since: since.0, runs, message: (*message).into() }
+    }
+}
+
+/// What one sink has been told, by its name: its address may be a secret.
+#[derive(Serialize, Deserialize)]
+struct SinkLine<'a> {
+    sink: Text<'a>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    sent: Vec<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unsure: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    warned: Option<Time>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    open: Vec<MarkLine<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MarkLine<'a> {
+    what: Text<'a>,
+    at: Time,
+    since: Time,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    back: Option<Time>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unsure: Option<Text<'a>>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    restarts: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cause: Option<CauseLine<'a>>,
+    /// Tasks by connector, `null` for its own instance.
+    of: std::collections::BTreeMap<Text<'a>, std::borrow::Cow<'a, [Option<u32>]>>,
+}
+
+impl<'a> SinkLine<'a> {
+    fn of(name: &'a str, told: &'a SinkTold) -> Self {
+        let SinkTold { marks, sent, unsure, warned } = told;
+        Self {
+            sink: Text::Borrowed(name),
+            sent: sent.iter().copied().map(Time).collect(),
+            unsure: unsure.map(Time),
+            warned: warned.map(Time),
+            open: marks.iter().map(MarkLine::from).collect(),
+        }
+    }
+}
+
+impl<'a> From<&'a Mark> for MarkLine<'a> {
+    fn from(mark: &'a Mark) -> Self {
+        Self {
+            what: Text::Borrowed(mark.what.as_str()),
+            at: Time(mark.at),
+            since: Time(mark.since),
+            back: mark.back.map(Time),
+            unsure: mark.unsure.map(|key| Text::Borrowed(key.as_str())),
+            restarts: mark.restarts,
+            cause: mark.cause.as_deref().map(CauseLine::from),
+            of: mark
+                .members
+                .iter()
+                .map(|(name, all)| (Text::Borrowed(&**name), all.as_slice().into()))
+                .collect(),
+        }
+    }
+}
+
+impl MarkLine<'_> {
+    fn into_mark(self, shared: &mut Shared) -> Result<Mark, &'static str> {
+        let key = |text: &str| TellKey::parse(text).ok_or("what was told is not known");
+        let of = self.of.into_iter().map(|(name, all)| (shared.texts.share(&*name), all.into_owned()));
+        let members: Members = of.collect();
+        let mut mark = Mark::new(key(&self.what)?, self.at.0, self.since.0, Arc::new(members));
+        mark.back = self.back.map(|time| time.0);
+        mark.unsure = self.unsure.map(|text| key(&text)).transpose()?;
+        mark.restarts = self.restarts;
+        mark.cause = self.cause.map(|line| line.into_cause(shared)).transpose()?;
+        Ok(mark)
+    }
+}
+
+fn told_of(lines: Vec<SinkLine<'_>>) -> Result<Told, &'static str> {
+    let mut shared = Shared::default();
+    let mut told = Told::default();
+    for line in lines {
+        let marks: Result<Vec<Mark>, _> =
+            line.open.into_iter().map(|mark| mark.into_mark(&mut shared)).collect();
+        let sink = SinkTold {
+            marks: marks?,
+            sent: line.sent.into_iter().map(|time| time.0).collect(),
+            unsure: line.unsure.map(|time| time.0),
+            warned: line.warned.map(|time| time.0),
+        };
+        told.sinks.insert(SharedStr::from(&*line.sink), sink);
+    }
+    Ok(told)
 }
 
 /// One record, flat.
@@ -766,6 +901,7 @@ impl EpisodeLine<'_> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     fn parse(text: &str) -> Result<Ledger, Refusal> {
         read(|| Ok(text.as_bytes()), "c").map(|(ledger, _)| ledger)
@@ -864,6 +1000,34 @@ mod tests {
         }
     }
 
+    fn any_told() -> impl Strategy<Value = (BTreeMap<SharedStr, SinkTold>, Option<Trouble>)> {
+        let time = || any::<u64>().prop_map(Timestamp::from_millis);
+        let cause = Cause { text: "x".into(), key: Key(7), advice: Advice::Passes };
+        let cause = move || prop::option::of(Just(Arc::new(cause.clone())));
+        let key = || prop::sample::select(TellKey::ALL.to_vec());
+        let members = prop::collection::btree_map(
+            "\\PC{1,8}".prop_map(SharedStr::from),
+            prop::collection::vec(any::<Option<u32>>(), 1..3),
+            0..3,
+        );
+        let optional = move || prop::option::of(time());
+        let mark = (key(), (time(), time()), optional(), prop::option::of(key()), members, cause());
+        let mark = mark.prop_map(|(what, (at, since), back, unsure, members, cause)| {
+            let mut mark = Mark::new(what, at, since, Arc::new(members));
+            (mark.back, mark.unsure, mark.cause) = (back, unsure, cause);
+            mark
+        });
+        let marks = prop::collection::vec(mark, 0..3);
+        let sink = (marks, prop::collection::vec(time(), 0..3), optional(), optional())
+            .prop_map(|(marks, sent, unsure, warned)| SinkTold { marks, sent, unsure, warned });
+        let told = prop::collection::btree_map("[a-z]{1,4}".prop_map(SharedStr::from), sink, 0..3);
+        let trouble =
+            ("\\PC{0,8}", time(), any::<u32>(), "\\PC{0,8}").prop_map(|(kind, since, runs, message)| {
+                Trouble { kind: kind.into(), since, runs, message: message.into() }
+            });
+        (told, prop::option::of(trouble))
+    }
+
     fn any_ledger() -> impl Strategy<Value = Ledger> {
         let time = || any::<u64>().prop_map(Timestamp::from_millis);
         let streak =
@@ -940,18 +1104,28 @@ mod tests {
         });
         let past = (prop::collection::vec(hold, 0..3), prop::collection::vec(any_entry(), 0..4));
         let flags = any::<(bool, bool)>();
-        (any::<u64>(), prop::collection::vec(record, 0..5), text(), flags, groups, past).prop_map(
-            |(run, records, first_url, (one_by_one, careful), groups, (holds, entries))| Ledger {
-                careful,
-                groups,
-                run,
-                records: records.into(),
-                first_url,
-                one_by_one,
-                holds,
-                history: entries.into(),
-            },
-        )
+        (any::<u64>(), prop::collection::vec(record, 0..5), text(), flags, groups, (past, any_told()))
+            .prop_map(
+                |(
+                    run,
+                    records,
+                    first_url,
+                    (one_by_one, careful),
+                    groups,
+                    ((holds, entries), (sinks, trouble)),
+                )| Ledger {
+                    told: Told { sinks },
+                    trouble,
+                    careful,
+                    groups,
+                    run,
+                    records: records.into(),
+                    first_url,
+                    one_by_one,
+                    holds,
+                    history: entries.into(),
+                },
+            )
     }
 
     fn any_entry() -> impl Strategy<Value = Entry> {

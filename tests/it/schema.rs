@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 use crate::sim::{Answer, Connect, Failure, Profile};
 use crate::support::{Guardian, actions, each};
 
-const SCHEMAS: [(&str, &str); 8] = [
+const SCHEMAS: [(&str, &str); 9] = [
     ("run", include_str!("../../src/report/schema/run.json")),
     ("status", include_str!("../../src/report/schema/status.json")),
     ("reset", include_str!("../../src/report/schema/reset.json")),
     ("hold", include_str!("../../src/report/schema/hold.json")),
     ("release", include_str!("../../src/report/schema/release.json")),
     ("history", include_str!("../../src/report/schema/history.json")),
+    ("notify", include_str!("../../src/report/schema/notify.json")),
     ("schedule", include_str!("../../src/report/schema/schedule.json")),
     ("failure", include_str!("../../src/report/schema/failure.json")),
 ];

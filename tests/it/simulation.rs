@@ -622,6 +622,7 @@ async fn one_virtual_run(
         parallel: 2,
         asked: None,
         stays: false,
+        tell: None,
     };
     let cluster = Virtual(Arc::clone(world));
     let mut disk = Disk(Arc::clone(world));

@@ -52,6 +52,7 @@ pub fn play(world: World, stop: Millis, phase: u64, settings: &[(String, String)
                 parallel: run.parallel,
                 asked: None,
                 stays: false,
+                tell: None,
             };
             let ended = one_run(&connect, &mut disk, &options, &clock, &mut interrupt).await;
             let failure = ended.map_or_else(Some, |report| report.failure);
