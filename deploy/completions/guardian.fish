@@ -34,6 +34,7 @@ complete -c guardian -n "__fish_guardian_needs_command" -f -a "hold" -d 'Leave c
 complete -c guardian -n "__fish_guardian_needs_command" -f -a "release" -d 'End holds before their time'
 complete -c guardian -n "__fish_guardian_needs_command" -f -a "history" -d 'Show what happened: failures, restarts, recoveries, and what persons did'
 complete -c guardian -n "__fish_guardian_needs_command" -f -a "schedule" -d 'Show the timetable that the present settings give; reads and sends nothing'
+complete -c guardian -n "__fish_guardian_needs_command" -f -a "notify" -d 'Send a marked test message to each sink, and say what it answered'
 complete -c guardian -n "__fish_guardian_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c guardian -n "__fish_guardian_using_subcommand run" -l url -d 'Workers of ONE cluster, tried in turn; a path prefix is kept [env: KAFKA_CONNECT_URL] [default: from host, port, protocol]' -r
 complete -c guardian -n "__fish_guardian_using_subcommand run" -l host -d 'The worker\'s host, without scheme or port [env: KAFKA_CONNECT_HOST] [default: localhost]' -r
@@ -328,12 +329,42 @@ text\t''
 json\t''"
 complete -c guardian -n "__fish_guardian_using_subcommand schedule" -l no-backoff -d 'Restart at every run, without limit (the flag, or 0 in the environment) [env: ENABLE_BACKOFF]'
 complete -c guardian -n "__fish_guardian_using_subcommand schedule" -s h -l help -d 'Print help'
-complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule help" -f -a "run" -d 'Read the cluster once, restart what is due, remember, report'
-complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule help" -f -a "status" -d 'Show what Connect says, what is remembered and what comes next; sends nothing'
-complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule help" -f -a "retry" -d 'Restart now what has failed, whatever waits, holds and limits say, and watch what becomes of it'
-complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule help" -f -a "reset" -d 'Forget failures, so that the next run starts afresh with them'
-complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule help" -f -a "hold" -d 'Leave connectors alone for a time, whatever becomes of them'
-complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule help" -f -a "release" -d 'End holds before their time'
-complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule help" -f -a "history" -d 'Show what happened: failures, restarts, recoveries, and what persons did'
-complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule help" -f -a "schedule" -d 'Show the timetable that the present settings give; reads and sends nothing'
-complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l url -d 'Workers of ONE cluster, tried in turn; a path prefix is kept [env: KAFKA_CONNECT_URL] [default: from host, port, protocol]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l host -d 'The worker\'s host, without scheme or port [env: KAFKA_CONNECT_HOST] [default: localhost]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l port -d 'The worker\'s REST port (a tcp://... of a Kubernetes service link is ignored) [env: KAFKA_CONNECT_PORT] [default: 8083]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l protocol -d 'How to talk to the worker [env: KAFKA_CONNECT_PROTO, KAFKA_CONNECT_PROTOCOL] [default: http]' -r -f -a "http\t''
+https\t''"
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l user -d 'User for Basic authentication [env: KAFKA_CONNECT_USER]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l user-file -d 'File that holds the user\'s name [env: KAFKA_CONNECT_USER_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l password-file -d 'File that holds the password [env: KAFKA_CONNECT_PASS_FILE] [default: $CREDENTIALS_DIRECTORY/connect-password]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l token-file -d 'File that holds a bearer token, instead of user and password [env: KAFKA_CONNECT_TOKEN_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l headers-file -d 'File of headers that a gateway wants, Name: value a line; secret, sent to the workers only [env: KAFKA_CONNECT_HEADERS_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l ca-file -d 'PEM file of CAs to trust besides the system\'s [env: KAFKA_CONNECT_CA_FILE] [default: the system\'s CAs]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l cert-file -d 'PEM file of the client\'s certificate (mTLS) [env: KAFKA_CONNECT_CERT_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l key-file -d 'PEM file of the client\'s private key, not encrypted [env: KAFKA_CONNECT_KEY_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l proxy -d 'Proxy for requests to Connect; env means HTTP_PROXY, HTTPS_PROXY and NO_PROXY [env: GUARDIAN_PROXY] [default: none]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l timeout -d 'Time for the whole answer of one worker when reading [env: GUARDIAN_TIMEOUT] [default: 30s]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l cluster -d 'The cluster\'s name in state and output [env: GUARDIAN_CLUSTER] [default: from the URL]' -r
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l state -d 'Where the back-off is remembered between runs; a ConfigMap from within a Kubernetes pod [env: GUARDIAN_STATE] [default: CLUSTER.json in $STATE_DIRECTORY, or in the XDG state folder]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l output -d 'What to print on stdout [env: GUARDIAN_OUTPUT] [default: text]' -r -f -a "text\t''
+json\t''"
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l log-level -d 'What to log on stderr [env: LOG_LEVEL] [default: info]' -r -f -a "error\t''
+warn\t''
+info\t''
+debug\t''
+trace\t''"
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l log-format -d 'How to log; auto is text, without the time on a terminal and in a journal [env: GUARDIAN_LOG_FORMAT] [default: auto]' -r -f -a "auto\t''
+text\t''
+json\t''"
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -l test -d 'Send the test: this command does nothing else'
+complete -c guardian -n "__fish_guardian_using_subcommand notify" -s h -l help -d 'Print help'
+complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule notify help" -f -a "run" -d 'Read the cluster once, restart what is due, remember, report'
+complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule notify help" -f -a "status" -d 'Show what Connect says, what is remembered and what comes next; sends nothing'
+complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule notify help" -f -a "retry" -d 'Restart now what has failed, whatever waits, holds and limits say, and watch what becomes of it'
+complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule notify help" -f -a "reset" -d 'Forget failures, so that the next run starts afresh with them'
+complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule notify help" -f -a "hold" -d 'Leave connectors alone for a time, whatever becomes of them'
+complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule notify help" -f -a "release" -d 'End holds before their time'
+complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule notify help" -f -a "history" -d 'Show what happened: failures, restarts, recoveries, and what persons did'
+complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule notify help" -f -a "schedule" -d 'Show the timetable that the present settings give; reads and sends nothing'
+complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule notify help" -f -a "notify" -d 'Send a marked test message to each sink, and say what it answered'
+complete -c guardian -n "__fish_guardian_using_subcommand help; and not __fish_seen_subcommand_from run status retry reset hold release history schedule notify help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -189,13 +189,7 @@ pub async fn one_run<C: Cluster, S: Store>(
 ) -> Result<RunReport, Failure> {
     let (now, end) = (clock(), end_of(options.deadline));
     let loaded = store.load().await?;
-    let (well_before, known) = (loaded.ledger.is_well(), loaded.ledger.history.entries().len());
-    let before = Before {
-        run: loaded.ledger.run,
-        told: loaded.ledger.told.clone(),
-        trouble: loaded.ledger.trouble.clone(),
-        lost: loaded.warning.is_some(),
-    };
+    let before = Before::of(&loaded);
     let read_at = Instant::now();
     let mut report = read_and_plan(cluster, loaded, options.rules, options.asked, now, end, interrupt).await;
     let unwell = report.failure.as_ref().is_some_and(|failure| failure.kind == Kind::Unhealthy);
@@ -279,12 +273,11 @@ pub async fn one_run<C: Cluster, S: Store>(
     ledger.note_restarts(seen, plan, &watched, (policy.together.watch, clock()), by);
     plan.tell_crash_loops(ledger, now);
     report.failure = report.failure.take().or_else(|| incomplete(plan, remedy)).or(unmet);
-    let has_news = ledger.history.entries().len() > known;
     let interrupted = report.failure.as_ref().is_some_and(|it| matches!(it.kind, Kind::Interrupted(_)));
     if let Some(tell) = options.tell.filter(|_| !interrupted) {
         report.tellings = digests(ledger, Some(plan), options.rules, tell, before.lost, now);
     }
-    if (!well_before || !ledger.is_well() || has_news || before.differs(ledger))
+    if before.differs(ledger)
         && let Err(failure) = store.save(ledger).await
         // An interrupted run says so all the same: its exit code is a promise.
         && !interrupted
@@ -296,9 +289,12 @@ pub async fn one_run<C: Cluster, S: Store>(
     Ok(report)
 }
 
-/// What was remembered of telling people when the run began.
+/// What was remembered when the run began.
 struct Before {
     run: u64,
+    well: bool,
+    /// Entries of the history.
+    events: usize,
     told: Told,
     trouble: Option<Trouble>,
     /// The state could not be understood and was set aside.
@@ -306,8 +302,23 @@ struct Before {
 }
 
 impl Before {
+    fn of(loaded: &Loaded) -> Self {
+        let ledger = &loaded.ledger;
+        Self {
+            run: ledger.run,
+            well: ledger.is_well(),
+            events: ledger.history.entries().len(),
+            told: ledger.told.clone(),
+            trouble: ledger.trouble.clone(),
+            lost: loaded.warning.is_some(),
+        }
+    }
+
+    /// Whether the run has anything to save: one that finds nothing wrong, as the one before it, writes nothing.
     fn differs(&self, ledger: &Ledger) -> bool {
-        self.told != ledger.told || self.trouble != ledger.trouble
+        let news = ledger.history.entries().len() > self.events;
+        let told = self.told != ledger.told || self.trouble != ledger.trouble;
+        !self.well || !ledger.is_well() || news || told
     }
 }
 

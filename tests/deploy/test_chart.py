@@ -226,6 +226,22 @@ def test_headers_for_a_gateway_are_a_file(render):
     assert mount == {"name": volume["name"], "mountPath": "/etc/guardian/headers", "readOnly": True}
 
 
+def test_people_are_told_by_what_is_in_a_secret(render):
+    all_ = render("-f", CHART / "ci/notify.yaml")
+    files = {k: v for k, v in env(all_).items() if k.endswith("_FILE")}
+    assert files == {"GUARDIAN_NOTIFY_FILE": "/etc/guardian/notify/notify", "GUARDIAN_HEARTBEAT_URL_FILE": "/etc/guardian/heartbeat/url"}
+    notify, heartbeat = (volume["secret"] for volume in pod(all_)["volumes"])
+    assert notify == {"secretName": "guardian-notify", "defaultMode": 0o444, "items": [{"key": "notify", "path": "notify"}]}
+    assert heartbeat == {"secretName": "guardian-heartbeat", "defaultMode": 0o444, "items": [{"key": "orders", "path": "url"}]}
+    assert {mount["readOnly"] for mount in pod(all_)["containers"][0]["volumeMounts"]} == {True}
+    egress = all_["NetworkPolicy", "connector-guardian"]["spec"]["egress"]
+    assert egress[-1] == {"ports": [{"port": 443, "protocol": "TCP"}, {"port": 9093, "protocol": "TCP"}]}
+    assert len(egress) == 4
+    all_ = render(values="clusters: [{name: a, notify: {existingSecret: team-a}}, {name: b}]")
+    assert "GUARDIAN_NOTIFY_FILE" in env(all_, "connector-guardian-a")
+    assert "GUARDIAN_NOTIFY_FILE" not in env(all_, "connector-guardian-b")
+
+
 def test_a_volume_needs_no_api_server(render):
     all_ = render("-f", CHART / "ci/pvc.yaml")
     assert "Role" not in {kind for kind, _ in all_}

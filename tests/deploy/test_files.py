@@ -28,7 +28,7 @@ def test_scripts():
 
 # --- READMEs ---
 
-READMES = ["README.md", "deploy/README.md", "deploy/chart/README.md", "tests/README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"]
+READMES = ["README.md", "deploy/README.md", "deploy/TELLING.md", "deploy/chart/README.md", "tests/README.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"]
 
 
 @pytest.mark.parametrize("readme", READMES)
@@ -114,7 +114,7 @@ def test_compose_guardian(compose):
     assert (DEPLOY / guardian["build"]["context"]).resolve() == TOP
     assert guardian["command"] == ["run", "--every", "${GUARDIAN_EVERY:-5m}"]
     documented = ["KAFKA_CONNECT_URL", "KAFKA_CONNECT_HOST", "KAFKA_CONNECT_PORT", "KAFKA_CONNECT_PROTOCOL", "KAFKA_CONNECT_USER", "KAFKA_CONNECT_PASS"]
-    documented += [*BACKOFF, "LOG_LEVEL"]
+    documented += [*BACKOFF, "LOG_LEVEL", "GUARDIAN_NOTIFY", "GUARDIAN_HEARTBEAT_URL"]
     assert list(guardian["environment"]) == [*documented, "GUARDIAN_CLUSTER", "GUARDIAN_STATE"]
     for name, value in BACKOFF.items():
         assert guardian["environment"][name] == f"${{{name}:-{value}}}"
@@ -168,7 +168,7 @@ def test_systemd_takes_everything_from_the_name_of_the_unit():
     """So that a copy under another name is another cluster, and shares nothing by accident."""
     text = "".join(line for line in read("deploy/systemd/guardian.service").splitlines(True) if not line.startswith("#"))
     assert "guardian" not in text.replace("/usr/local/bin/guardian", "").replace("/etc/guardian/", "").lower().replace("guardian_", "")
-    for line in ("StateDirectory=%N", "EnvironmentFile=/etc/guardian/%N.env", "LoadCredential=connect-password:%N.password",
+    for line in ("StateDirectory=%N", "EnvironmentFile=/etc/guardian/%N.env", "LoadCredential=connect-password:%N.password", "LoadCredential=notify:%N.notify",
                  "Environment=GUARDIAN_CLUSTER=%N", "Environment=GUARDIAN_STATE=%S/%N/state.json", "User=%N"):  # fmt: skip
         assert f"\n{line}\n" in text
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 
 use crate::kubernetes::{FakeApi, Fault, TOKEN};
+use crate::receiver::Receiver;
 use crate::sim::{Answer, Authority, Connect, Failure, Profile};
 use crate::support::{Ended, Guardian, actions, each, instance};
 
@@ -90,6 +91,31 @@ fn runs_remember_and_leave_alone_what_is_not_theirs() {
     after["metadata"]["resourceVersion"] = before["metadata"]["resourceVersion"].clone();
     after["data"].as_object_mut().unwrap().remove("state.json");
     assert_eq!(after, before);
+}
+
+/// What was told is written down by a write of its own, over whatever somebody else wrote meanwhile.
+#[test]
+fn what_people_were_told_is_remembered_here_too() {
+    let (api, connect, chat) = (FakeApi::start(), failing(), Receiver::start());
+    let guardian = pod(&api, &connect.url())
+        .env("GUARDIAN_NOTIFY_AFTER", "0s")
+        .env("GUARDIAN_NOTIFY", &format!("slack chat {}", chat.url("/")));
+    let edit = api.editor();
+    chat.meanwhile(move || edit(|object: &mut Value| object["data"]["notes"] = "somebody else's".into()));
+    guardian.run().exits(0);
+    assert_eq!(chat.texts().len(), 1);
+    assert_eq!(api.requests(), ["GET", "PUT", "PUT", "PUT", "GET", "PUT"]);
+    let open = api.state()["told"][0]["open"][0].clone();
+    assert_eq!((&open["what"], open.get("unsure")), (&json!("failing"), None));
+    assert_eq!(api.data("notes").as_deref(), Some("somebody else's"));
+    guardian.run().exits(0);
+    assert_eq!(api.requests(), ["GET", "PUT"]);
+    // Restarted, and seen to run twice.
+    connect.heal("orders", Some(1));
+    for _ in 0..3 {
+        guardian.run().exits(0);
+    }
+    assert_eq!(chat.texts().len(), 1, "it runs again");
 }
 
 #[test]

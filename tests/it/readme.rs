@@ -8,20 +8,24 @@ use connector_guardian::cli;
 use crate::sim::{Connect, Failure, Profile};
 use crate::support::{Ended, Guardian};
 
-fn path() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("README.md")
+fn path(file: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(path(file)).expect("a README")
 }
 
 fn readme() -> String {
-    std::fs::read_to_string(path()).expect("the README")
+    read("README.md")
 }
 
 /// Holds what stands below `<!-- mark -->`, up to the next heading or blank
 /// line after it, equal to `expected`.
-fn holds(mark: &str, expected: &str) {
-    let text = readme();
+fn holds(file: &str, mark: &str, expected: &str) {
+    let text = read(file);
     let mark = format!("<!-- {mark} -->\n");
-    let start = text.find(&mark).unwrap_or_else(|| panic!("README.md has no {mark}")) + mark.len();
+    let start = text.find(&mark).unwrap_or_else(|| panic!("{file} has no {mark}")) + mark.len();
     let rest = &text[start..];
     let fenced = rest.starts_with("```");
     let end = if fenced {
@@ -32,19 +36,35 @@ fn holds(mark: &str, expected: &str) {
     if std::env::var_os("GUARDIAN_README").is_some_and(|value| value == "write") {
         let written =
             format!("{}{expected}{}", &text[..start], &rest[if rest.starts_with('\n') { 0 } else { end }..]);
-        std::fs::write(path(), written).expect("README.md is written");
+        std::fs::write(path(file), written).expect("it is written");
     } else {
-        assert_eq!(&rest[..end], expected, "GUARDIAN_README=write updates README.md");
+        assert_eq!(&rest[..end], expected, "GUARDIAN_README=write updates {file}");
     }
 }
 
 #[test]
 fn tables_are_those_of_the_program() {
-    holds("settings", &cli::settings_table());
-    holds("exit codes", &format!("```text\n{}\n```\n", cli::EXIT_CODES));
+    holds("README.md", "settings", &cli::settings_table());
+    holds("README.md", "exit codes", &format!("```text\n{}\n```\n", cli::EXIT_CODES));
+    holds("deploy/TELLING.md", "told", &connector_guardian::decide::tell::table());
     let guardian = Guardian::at("http://nobody.invalid").env("EXPONENTIAL_RATIO", "2");
     let schedule = guardian.env("GUARDIAN_SETTLE", "30s").with(&["schedule"]).exits(0).stdout;
-    holds("schedule", &format!("```text\n{schedule}```\n"));
+    holds("README.md", "schedule", &format!("```text\n{schedule}```\n"));
+}
+
+#[test]
+fn the_sinks_of_the_example_are_understood() {
+    let text = readme();
+    let start =
+        text.find("<!-- sinks -->\n```text\n").expect("the sinks") + "<!-- sinks -->\n```text\n".len();
+    let lines = text[start..].split("```").next().expect("an end");
+    let folder = tempfile::tempdir().expect("a folder");
+    let token = folder.path().join("token");
+    std::fs::write(&token, "t").expect("a token");
+    let lines = lines.replace("/etc/guardian/bus.token", token.to_str().expect("a path"));
+    let guardian = Guardian::at("http://nobody.invalid").env("GUARDIAN_NOTIFY", &lines);
+    let known = guardian.with(&["notify", "--test", "nobody"]).exits(2).stderr;
+    assert!(known.contains("there is platform, billing, alerts, bus, mail"), "{known}");
 }
 
 #[test]

@@ -21,11 +21,14 @@ pub(crate) enum Say {
     Cut,
 }
 
+type Meanwhile = Box<dyn FnOnce() + Send>;
+
 pub(crate) struct Receiver {
     url: String,
     got: Arc<Mutex<Vec<Head>>>,
     script: Arc<Mutex<Vec<Say>>>,
     usual: Arc<Mutex<Say>>,
+    meanwhile: Arc<Mutex<Option<Meanwhile>>>,
     _server: Server,
 }
 
@@ -35,20 +38,30 @@ impl Receiver {
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let (got, script) = (Arc::<Mutex<Vec<Head>>>::default(), Arc::<Mutex<Vec<Say>>>::default());
         let usual = Arc::new(Mutex::new(Say::Status(200, "ok")));
+        let meanwhile = Arc::<Mutex<Option<Meanwhile>>>::default();
         let respond = {
+            let meanwhile = Arc::clone(&meanwhile);
             let (got, script, usual) = (Arc::clone(&got), Arc::clone(&script), Arc::clone(&usual));
             move |head: &Head| {
                 lock(&got).push(head.clone());
+                if let Some(happens) = lock(&meanwhile).take() {
+                    happens();
+                }
                 let mut script = lock(&script);
                 reply(&if script.is_empty() { lock(&usual).clone() } else { script.remove(0) })
             }
         };
         let server = Server::start(listener, Listen::default(), Arc::new(respond));
-        Self { url, got, script, usual, _server: server }
+        Self { url, got, script, usual, meanwhile, _server: server }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.url)
+    }
+
+    /// What happens while the next message is on its way.
+    pub(crate) fn meanwhile(&self, happens: impl FnOnce() + Send + 'static) {
+        *lock(&self.meanwhile) = Some(Box::new(happens));
     }
 
     /// Answers the next requests like this, one by one.

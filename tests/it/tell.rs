@@ -523,6 +523,68 @@ fn a_test_says_what_each_sink_answered() {
     assert!(ended.stderr.contains("no sink is set"), "{}", ended.stderr);
 }
 
+#[test]
+fn what_a_killed_run_may_have_said_is_said_again_by_the_same_name() {
+    let (connect, bus) = (failing(), Receiver::start());
+    let guardian = guardian(&connect, &format!("webhook bus {}", bus.url("/")));
+    bus.then(&[Say::Hang]);
+    let mut child = guardian.start(&["run", "--once"]);
+    let started = Instant::now();
+    let first = loop {
+        assert!(started.elapsed() < Duration::from_secs(30), "it is told");
+        if let Some(head) = bus.take().pop() {
+            break head;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    guardian.run().exits(0);
+    assert!(bus.take().is_empty(), "the run that sent it might still be waiting");
+    // A minute later.
+    let mut state = guardian.remembered().unwrap();
+    let then = state["told"][0]["unsure"].as_str().expect("it is unsure").to_owned();
+    let earlier = humantime::parse_rfc3339(&then).unwrap() - Duration::from_secs(61);
+    state["told"][0]["unsure"] = humantime::format_rfc3339_seconds(earlier).to_string().into();
+    std::fs::write(guardian.state(), state.to_string()).unwrap();
+    guardian.run().exits(0);
+    let second = bus.take().pop().expect("it is said again");
+    let event = |body: &[u8]| serde_json::from_slice::<Value>(body).unwrap();
+    let (first, second) = (event(&first.body), event(&second.body));
+    let id = format!("test/{}/bus", humantime::format_rfc3339_seconds(earlier));
+    assert_eq!(second["id"], id, "the name of the first: {}", first["id"]);
+    assert_eq!((&first["data"]["repeat"], &second["data"]["repeat"]), (&json!(false), &json!(true)));
+    guardian.run().exits(0);
+    assert!(bus.take().is_empty());
+}
+
+#[test]
+fn a_sink_may_have_a_ca_of_its_own_and_no_proxy_of_connects() {
+    use crate::sim::{Authority, Leaf};
+    let authority = Authority::new();
+    let files = tempfile::tempdir().unwrap();
+    let ca = authority.write_pem_files(files.path());
+    let hook = Connect::with(Profile::V3_9).tls(&authority, Leaf::Good).start();
+    let connect = failing();
+    let told = |more: &[(&str, &str)]| {
+        let mut guardian = guardian(&connect, &format!("slack chat {}/hook", hook.url()))
+            .env("HTTPS_PROXY", "http://127.0.0.1:9")
+            .env("GUARDIAN_PROXY", "env")
+            .env("NO_PROXY", "127.0.0.1")
+            .env("HTTP_PROXY", "http://127.0.0.1:9");
+        for (name, value) in more {
+            guardian = guardian.env(name, value);
+        }
+        guardian.run_json().0["told"][0]["error"].as_str().unwrap_or_default().to_owned()
+    };
+    assert!(told(&[]).contains("certificate"), "{}", told(&[]));
+    // It answers as Connect does: with a 404, which only somebody who was reached can.
+    let ca = ca.ca.to_str().unwrap().to_owned();
+    assert!(told(&[("GUARDIAN_NOTIFY_CA_FILE", &ca)]).starts_with("404"));
+    let through = told(&[("GUARDIAN_NOTIFY_CA_FILE", &ca), ("GUARDIAN_NOTIFY_PROXY", "http://127.0.0.1:9")]);
+    assert!(through.contains("tunnel error") || through.contains("tcp connect error"), "{through}");
+}
+
 /// A night in which twenty connectors lose their database and one task its record, as every sink gets it.
 #[test]
 fn a_night_as_it_is_told() {

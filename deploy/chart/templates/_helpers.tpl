@@ -68,7 +68,7 @@ Written out instead of `mergeOverwrite`, which would lose an override by `false`
   {{- range $key := list "schedule" "suspend" "extraEnv" "extraEnvFrom" "extraArgs" -}}
     {{- $_ := set $c $key (ternary (get $entry $key) (get $root.Values $key) (hasKey $entry $key)) -}}
   {{- end -}}
-  {{- range $group := list "connect" "config" -}}
+  {{- range $group := list "connect" "config" "notify" "heartbeat" -}}
     {{- $merged := deepCopy (get $root.Values $group) -}}
     {{- range $key, $value := (get $entry $group | default dict) -}}
       {{- $_ := set $merged $key $value -}}
@@ -186,6 +186,14 @@ containers:
       - name: KAFKA_CONNECT_HEADERS_FILE
         value: /etc/guardian/headers/headers
       {{- end }}
+      {{- if $c.notify.existingSecret }}
+      - name: GUARDIAN_NOTIFY_FILE
+        value: /etc/guardian/notify/notify
+      {{- end }}
+      {{- if $c.heartbeat.existingSecret }}
+      - name: GUARDIAN_HEARTBEAT_URL_FILE
+        value: /etc/guardian/heartbeat/url
+      {{- end }}
       {{- if $connect.caSecret }}
       - name: KAFKA_CONNECT_CA_FILE
         value: /etc/guardian/ca/ca.crt
@@ -223,6 +231,14 @@ containers:
     {{- if $connect.headersSecret -}}
       {{- $mounts = append $mounts (dict "name" "headers" "mountPath" "/etc/guardian/headers" "readOnly" true) -}}
       {{- $volumes = append $volumes (dict "name" "headers" "secret" (dict "secretName" $connect.headersSecret "defaultMode" 292 "items" (list (dict "key" $connect.headersKey "path" "headers")))) -}}
+    {{- end -}}
+    {{- if $c.notify.existingSecret -}}
+      {{- $mounts = append $mounts (dict "name" "notify" "mountPath" "/etc/guardian/notify" "readOnly" true) -}}
+      {{- $volumes = append $volumes (dict "name" "notify" "secret" (dict "secretName" $c.notify.existingSecret "defaultMode" 292 "items" (list (dict "key" $c.notify.key "path" "notify")))) -}}
+    {{- end -}}
+    {{- if $c.heartbeat.existingSecret -}}
+      {{- $mounts = append $mounts (dict "name" "heartbeat" "mountPath" "/etc/guardian/heartbeat" "readOnly" true) -}}
+      {{- $volumes = append $volumes (dict "name" "heartbeat" "secret" (dict "secretName" $c.heartbeat.existingSecret "defaultMode" 292 "items" (list (dict "key" $c.heartbeat.key "path" "url")))) -}}
     {{- end -}}
     {{- if $connect.caSecret -}}
       {{- $mounts = append $mounts (dict "name" "ca" "mountPath" "/etc/guardian/ca" "readOnly" true) -}}

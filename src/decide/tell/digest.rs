@@ -92,6 +92,36 @@ pub fn digests(
     tellings
 }
 
+/// When this is told, for the README.
+pub(super) fn when(key: Key) -> String {
+    let unwell = UNWELL.as_secs() / 60;
+    match key {
+        Key::Failing => format!(
+            "failed without a break for `GUARDIAN_NOTIFY_AFTER` (15m), or with {RESTARTS} restarts in its episode; at once where no restart fixes its cause"
+        ),
+        Key::GaveUp => "failed, and no restart is left".to_owned(),
+        Key::CrashLoop => format!("failed with {CRASH_LOOP} restarts within 24 h, and it ran in between"),
+        Key::Recovered => {
+            "told before, and it runs in two runs in a row; with how long it was down and the restarts it took".to_owned()
+        }
+        Key::LeftAlone => "told before, then paused, stopped, excluded or no longer in Connect".to_owned(),
+        Key::NoTasks => format!("RUNNING without a task for {unwell} min"),
+        Key::Stuck => format!("neither running nor failed for {unwell} min"),
+        Key::Unreachable => "no run could do its work for `GUARDIAN_NOTIFY_AFTER`: why, and for how many runs".to_owned(),
+        Key::StateLost => "the state could not be understood and was set aside".to_owned(),
+    }
+}
+
+/// What ends what was told, for the README.
+pub(super) fn ends(key: Key) -> &'static str {
+    match key {
+        Key::Failing | Key::GaveUp | Key::Stuck | Key::NoTasks => "`recovered` or `left_alone`",
+        Key::CrashLoop => "`recovered`, after 24 h without a restart; or `left_alone`",
+        Key::Unreachable => "the first run that works",
+        Key::Recovered | Key::LeftAlone | Key::StateLost => "-",
+    }
+}
+
 /// Whether a message of then counts for the limit of now.
 pub(super) fn is_recent(sent: Timestamp, now: Timestamp) -> bool {
     now.since(sent) < HOUR

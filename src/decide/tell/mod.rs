@@ -8,6 +8,7 @@ mod look;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,6 +90,32 @@ impl Key {
     fn closes(self) -> bool {
         matches!(self, Self::Recovered | Self::LeftAlone)
     }
+}
+
+/// What is told, when, whether again, and what ends it: the README's table, in Markdown.
+pub fn table() -> String {
+    let mut table = String::from("| what | told when | again | ends with |\n|---|---|---|---|\n");
+    for key in [
+        Key::Failing,
+        Key::GaveUp,
+        Key::CrashLoop,
+        Key::Recovered,
+        Key::LeftAlone,
+        Key::NoTasks,
+        Key::Stuck,
+        Key::Unreachable,
+        Key::StateLost,
+    ] {
+        let again = if key.is_said_again() { "`GUARDIAN_NOTIFY_REMIND` (24h)" } else { "no" };
+        let _ = writeln!(
+            table,
+            "| `{}` | {} | {again} | {} |",
+            key.as_str(),
+            digest::when(key),
+            digest::ends(key)
+        );
+    }
+    table
 }
 
 /// When people are told, and who.
