@@ -293,6 +293,7 @@ fn nothing_failed() {
     "holds":[],
     "summary":{"failed":0,"unknown":0,"gave_up":0,"due":0,"restarted":0,"deferred":0,"gone":0,"waiting":0,"no_tasks":0,"in_transition":0,"absent":0,"held":0,"excluded":0,"parked":0,"recovered":0},
     "warnings":[],
+    "told":[],
     "error":null}
     "#);
     assert_snapshot!(news(&report, "prod"), @"");
@@ -349,6 +350,7 @@ fn one_row() {
     "holds":[],
     "summary":{"failed":0,"unknown":0,"gave_up":0,"due":0,"restarted":1,"deferred":0,"gone":0,"waiting":0,"no_tasks":0,"in_transition":0,"absent":0,"held":0,"excluded":0,"parked":0,"recovered":0},
     "warnings":[],
+    "told":[],
     "error":null}
     "#);
     assert_snapshot!(news(&report, "prod"), @"prod: restarted orders-sink/1 (java.net.ConnectException: Connection refused (db1.example:5432))");
@@ -491,6 +493,7 @@ fn every_action_in_json_and_in_the_quiet_line() {
     "holds":[],
     "summary":{"failed":2,"unknown":1,"gave_up":1,"due":0,"restarted":4,"deferred":1,"gone":1,"waiting":1,"no_tasks":1,"in_transition":1,"absent":1,"held":0,"excluded":1,"parked":1,"recovered":1},
     "warnings":["RUNNING without a single task: no-tasks"],
+    "told":[],
     "error":null}
     "#);
     assert_snapshot!(news(&report, "prod"), @r#"prod: restarted last/0 (java.net.ConnectException: Connection refused (db1.example:5432)), restarted/0 (java.net.ConnectException: Connection refused (db1.example:5432)), restarted/1 (java.net.ConnectException: Connection refused (db1.example:5432)), 日本-sink/0 (java.io.IOException: 接続が拒否されました); restarted, but failed again at once: failed-again (org.postgresql.util.PSQLException: FATAL: password authentication failed for user "connect" at db2.example:5432, which …); gave up (fix the cause, then: guardian retry NAME) on given-up/0 (org.postgresql.util.PSQLException: FATAL: password authentication failed for user "connect" at db2.example:5432, which …); could not restart refused/0 (java.net.ConnectException: Connection refused (db1.example:5432)); does not know the fate of unknown/0 (java.net.ConnectException: Connection refused (db1.example:5432))"#);
@@ -774,6 +777,7 @@ fn the_documents_of_a_failure_and_of_reset() {
     "holds":[],
     "summary":null,
     "warnings":[],
+    "told":[],
     "error":{"kind":"locked","message":"another run holds the state","hint":"it ends by itself"}}
     "#);
     assert_eq!(table(&RunReport::failed(Some("run"), failure()), 80), "", "the log tells");
