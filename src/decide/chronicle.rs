@@ -80,7 +80,8 @@ fn fate_of(action: Action, event: Option<Event>, watched: Option<Fate>) -> Optio
     let failed_again: Count = |fates| &mut fates.failed_again;
     let unknown: Count = |fates| &mut fates.unknown;
     Some(match (action, watched) {
-        (Action::Recovered, _) | (_, Some(Fate::Recovered | Fate::Runs)) => running,
+        (Action::Recovered, _)
+        | (Action::Restarted | Action::Unknown, Some(Fate::Recovered | Fate::Runs)) => running,
         (Action::Failed, _) if event == Some(Event::FailedAgain) => failed_again,
         (Action::Restarted | Action::Unknown, Some(Fate::FailedAgain)) => failed_again,
         (Action::Restarted, _) => taken,

@@ -49,6 +49,10 @@ impl Plan {
                 line.incomplete = verdict.incomplete;
                 line.event = verdict.event;
                 line.error = outcome.text().cloned();
+                // What comes back without its restart is none of this run's doing.
+                if !verdict.counts && verdict.event != Some(Event::Refused) {
+                    line.wave = 0;
+                }
             }
             if !verdict.counts {
                 ledger.refund(&charge);

@@ -184,6 +184,27 @@ fn what_connect_did_not_take_is_no_restart() {
 }
 
 #[test]
+fn what_comes_back_without_its_restart_was_not_restarted() {
+    use crate::sim::Answer;
+    let connect = Connect::start(Profile::V2_8);
+    connect.connector("orders").tasks(1);
+    connect.fail_task("orders", 0, Failure::always());
+    // A rebalance mends it.
+    connect
+        .on_restart("orders")
+        .runs(|connect| {
+            connect.heal("orders", Some(0));
+            connect.set_state("orders", Some(0), "RUNNING");
+        })
+        .answers(Answer::error(409, "a rebalance is under way"))
+        .times(1);
+    let guardian = guardian(&connect);
+    let (document, _) = guardian.json(&["retry", "orders"]);
+    assert_eq!(document["instances"][0]["action"], "recovered", "{document:#}");
+    assert_eq!(told(&asked(&guardian, &[])), ["failed 1/1"]);
+}
+
+#[test]
 fn a_healthy_cluster_writes_nothing_and_nothing_happened() {
     let connect = Connect::start(Profile::V3_9);
     connect.connector("orders").tasks(1);
