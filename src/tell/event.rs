@@ -37,7 +37,7 @@ fn event(message: Message<'_>, sink: &str, groups: usize, members: usize) -> Val
     json!({
         "specversion": "1.0",
         // Who gets it twice knows it by this.
-        "id": format!("{cluster}/{}/{sink}", digest.first_at),
+        "id": format!("{cluster}/{}/{sink}", digest.first_at.millis()),
         "source": format!("/guardian/{cluster}"),
         "type": format!("io.github.connector-guardian.{kind}.v1"),
         "time": digest.at.to_string(),
