@@ -7,8 +7,8 @@
 //! folders are the shell around it. An arrow is "may name"; no two files import each other.
 //!
 //! ```text
-//! main -> commands -> { config, decide, connect, store, report }
-//! connect, store, report -> decide (its types), http, exit
+//! main -> commands -> { config, decide, connect, store, report, tell }
+//! connect, store, report, tell -> decide (its types), http, exit
 //! decide -> nothing
 //! ```
 //!
@@ -16,7 +16,7 @@
 //!
 //! ```text
 //! settings -> lock state -> load ledger -> GET /connectors?expand=status -> observe -> plan
-//!          -> charge -> save -> restart -> record -> save -> report -> exit
+//!          -> charge -> save -> restart -> record -> save -> report -> tell -> save -> exit
 //! ```
 //!
 //! Attempts are charged before the first request goes out, so that whatever kills guardian, an instance never gets more
@@ -41,6 +41,8 @@
 //! - **Crash loop**: an instance that was restarted six times within a day, whatever was forgiven.
 //! - **Hold**: a person's word that some connectors are not to be touched for a time.
 //! - **History**: what happened, as entries of many instances each; a ring in the state.
+//! - **Sink**: where people are told. **Digest**: what one run has to say to one sink. **Mark**: what a sink was told and is
+//!   still open.
 //! - **Lease**: a run's word that a state without a lock is its own for a while.
 
 #![cfg_attr(

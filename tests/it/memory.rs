@@ -129,6 +129,26 @@ fn a_hundred_thousand_failed_tasks_with_long_traces_fit_into_64_mib() {
 
 #[test]
 #[ignore = "builds the release, and streams gigabytes through it"]
+fn a_hundred_thousand_failed_tasks_of_which_somebody_is_told_fit_into_80_mib() {
+    let connect = Connect::start(Profile::V4_3);
+    connect.huge(Huge::failed(100, 1_000, 8_192));
+    let guardian = Guardian::at(&connect.url())
+        .env("GUARDIAN_NOTIFY_AFTER", "0s")
+        .env("GUARDIAN_NOTIFY", "exec hook /bin/true");
+    let mut peaks = Vec::new();
+    for action in ["restarted", "waiting"] {
+        let ran = run(Some(release()), &guardian);
+        assert!(ran.said.contains(&format!(r#""{action}":100000"#)), "{}", ran.said);
+        let told = r#""told":[{"sink":"hook","ok":true,"error":null}]"#;
+        assert_eq!(ran.said.contains(told), action == "restarted", "{}", ran.said);
+        peaks.push(ran.peak);
+    }
+    println!("100,000 failed tasks, and somebody is told: {peaks:?} KiB");
+    assert!(peaks.iter().all(|peak| *peak < 80 * MIB), "{peaks:?} KiB");
+}
+
+#[test]
+#[ignore = "builds the release, and streams gigabytes through it"]
 fn whatever_is_healthy_or_paused_fits_into_12_mib() {
     let healthy = [(1, 1), (100, 1_000), (10_000, 10), (100_000, 10)]
         .map(|(connectors, tasks)| Huge::healthy(connectors, tasks));

@@ -514,3 +514,17 @@ proptest! {
         any_night(seed, 120);
     }
 }
+
+#[test]
+fn what_ran_in_between_has_not_failed_since_its_first_failure() {
+    let mut world = World::new(&["chat"]);
+    world.policy.ratio = 4;
+    world.connector("a", 1);
+    world.set("a", 0, "FAILED", REFUSED);
+    assert_eq!(world.runs(1), "");
+    world.set("a", 0, "RUNNING", "");
+    assert_eq!(world.runs(2), "");
+    world.set("a", 0, "FAILED", REFUSED);
+    // Seen at 0, 5, 10 and 15 minutes of this failure, in the same episode.
+    assert_eq!(world.runs(6), "4: failing 1 of 1, 2 restarts\n");
+}
