@@ -13,6 +13,7 @@ use crate::config::{Config, Output};
 use crate::connect::{Cluster, Known};
 use crate::decide::action::Action;
 use crate::decide::event::Event;
+use crate::decide::history::Entry;
 use crate::decide::ledger::Ledger;
 use crate::decide::listing::Listing;
 use crate::decide::model::State;
@@ -276,6 +277,10 @@ pub async fn one_run<C: Cluster, S: Store>(
     let interrupted = report.failure.as_ref().is_some_and(|it| matches!(it.kind, Kind::Interrupted(_)));
     if let Some(tell) = options.tell.filter(|_| !interrupted) {
         report.tellings = digests(ledger, Some(plan), options.rules, tell, before.lost, now);
+        if let (Some(over), None) = (&before.trouble, &ledger.trouble) {
+            let entry = Entry::unreachable(&over.message, over.since, now, over.runs.into(), ledger.run);
+            ledger.history.push(entry);
+        }
     }
     if before.differs(ledger)
         && let Err(failure) = store.save(ledger).await

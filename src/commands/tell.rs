@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::{Clock, system_clock};
 use crate::config::{Config, Notify};
+use crate::decide::history::Entry;
 use crate::decide::ledger::Ledger;
 use crate::decide::tell::{Delivery, Telling};
 use crate::http;
@@ -48,6 +49,7 @@ pub(super) async fn tell<S: Store>(
     }
     let sinks = || tellings.iter().filter_map(|telling| Some((telling, find(notify, telling)?)));
     let https = sinks().any(|(_, sink)| sink.is_https()) || heartbeat.is_some_and(Heartbeat::is_https);
+    let speaker = speaker(config, url);
     let client = match client(notify, https) {
         Ok(client) => client,
         Err(why) => {
@@ -56,10 +58,9 @@ pub(super) async fn tell<S: Store>(
                 (Some(telling), sink.name.to_string(), sink.shown(), Answer::nobody(&why))
             });
             let failed = failed.collect();
-            return conclude(store, ledger, failed, &system_clock).await;
+            return conclude(store, ledger, failed, speaker, &system_clock).await;
         }
     };
-    let speaker = speaker(config, url);
     let mut messages = FuturesUnordered::new();
     for (telling, sink) in sinks() {
         let message =
@@ -100,7 +101,7 @@ pub(super) async fn tell<S: Store>(
     {
         told.push((None, HEARTBEAT.to_owned(), heartbeat.shown(), Answer::unknown(ended)));
     }
-    conclude(store, ledger, told, &system_clock).await
+    conclude(store, ledger, told, speaker, &system_clock).await
 }
 
 /// Whom it was for, his name, where he is, and what he answered.
@@ -112,6 +113,7 @@ async fn conclude<S: Store>(
     store: Option<&mut S>,
     ledger: &mut Ledger,
     told: Vec<Told<'_>>,
+    speaker: Speaker<'_>,
     clock: &Clock<'_>,
 ) -> Vec<ToldOne> {
     let (now, before) = (clock(), ledger.told.clone());
@@ -121,6 +123,12 @@ async fn conclude<S: Store>(
             ledger.told.conclude(telling, delivery);
         }
         let works = delivery == Delivery::Arrived;
+        if let Some(Telling { digest, before, after, .. }) = telling
+            && !digest.bullets.is_empty()
+        {
+            let what = Message { speaker, digest, before, after }.what();
+            ledger.history.push(Entry::told(&name, &what, works, ledger.run, now));
+        }
         if ledger.told.warns(&name.as_str().into(), works, now) {
             tracing::warn!(
                 "{name} ({place}) cannot be told anything: {text} (said once a day; guardian notify --test tries it)"

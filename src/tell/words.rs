@@ -27,9 +27,14 @@ impl Message<'_> {
     pub(super) fn title(&self) -> String {
         let test = if self.speaker.test { "TEST: " } else { "" };
         let cluster = cut(self.speaker.cluster, LONGEST_NAME);
+        format!("{test}{cluster}: {}", self.what())
+    }
+
+    /// What, how many, how long; the same to whomever it is said.
+    pub fn what(&self) -> String {
         let bullets = &self.digest.bullets;
         if self.speaker.test {
-            return format!("{test}{cluster}: guardian can tell you here what needs a person");
+            return "guardian can tell you here what needs a person".to_owned();
         }
         let mut parts: Vec<String> = Vec::new();
         for key in Key::ALL {
@@ -61,7 +66,7 @@ impl Message<'_> {
                 _ => format!("{what} left alone"),
             });
         }
-        format!("{test}{cluster}: {}", parts.join("; "))
+        parts.join("; ")
     }
 
     /// Title and bullets of at most so many characters, each line as `escape` makes it.
