@@ -9,6 +9,7 @@ use std::io::{IsTerminal, stderr};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
+use anstream::{AutoStream, ColorChoice};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
@@ -68,7 +69,8 @@ pub fn start(settings: Settings) {
         .with_target("connector_guardian", LevelFilter::from_level(level))
         .with_target(NEWS, LevelFilter::INFO);
     let terminal = stderr().is_terminal();
-    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    // As the table on stdout does: NO_COLOR, and a terminal that knows no colour.
+    let colour = terminal && AutoStream::choice(&stderr()) != ColorChoice::Never;
     let plain = lines::layer().with_writer(stderr).with_ansi(colour);
     let formatter = Formatter::default().with_target(false);
     let (timeless, journal) =
