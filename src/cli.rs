@@ -121,7 +121,7 @@ const CONNECT: &str = "Kafka Connect";
 const BACKOFF: &str = "Back-off";
 const WHICH: &str = "Which and how many";
 const RUNS: &str = "Runs";
-const TELLING: &str = "Telling people";
+const TELLING: &str = "Telling people, and metrics";
 const OUTPUT_HEADING: &str = "State and output";
 
 const RUN: &[Command] = &[Command::Run];
@@ -276,6 +276,14 @@ settings! {
         "What to log on stderr";
     LOG_FORMAT: OUTPUT_HEADING, ALL, Some("log-format"), &["GUARDIAN_LOG_FORMAT"], "auto|text|json", Value("auto"), Set,
         "How to log; auto is text, without the time on a terminal and in a journal";
+    METRICS_FILE: TELLING, RUN, Some("metrics-file"), &["GUARDIAN_METRICS_FILE"], "FILE", Told(""), Set,
+        "File of metrics for the textfile collector of node_exporter; its name ends in .prom";
+    METRICS_CONNECTORS: TELLING, RUN, Some("metrics-connectors"), &["GUARDIAN_METRICS_CONNECTORS"], "N", Value("100"), Set,
+        "So many failing connectors have metrics of their own";
+    PUSHGATEWAY_URL: TELLING, RUN, None, &["GUARDIAN_PUSHGATEWAY_URL"], "URL", Told(""), Set,
+        "Pushgateway for the metrics; no flag, because it may hold a password";
+    PUSHGATEWAY_URL_FILE: TELLING, RUN, None, &["GUARDIAN_PUSHGATEWAY_URL_FILE"], "FILE", Told(""), Set,
+        "File that holds this URL";
 }
 
 impl Setting {

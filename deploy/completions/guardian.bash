@@ -1395,7 +1395,7 @@ _guardian() {
             return 0
             ;;
         guardian__subcmd__run)
-            opts="-h --url --host --port --protocol --user --user-file --password-file --token-file --headers-file --ca-file --cert-file --key-file --proxy --timeout --max-restart --exponential-ratio --no-backoff --backoff-step --backoff-cap --settle --stuck-after --watch --group-from --group-rest --keep-trying --include --exclude --no-tasks-ok --max-restarts-per-run --max-restarts-per-day --parallel --once --wait --every --dry-run --deadline --fail-on --cluster --state --output --full --quiet --log-level --log-format --help"
+            opts="-h --url --host --port --protocol --user --user-file --password-file --token-file --headers-file --ca-file --cert-file --key-file --proxy --timeout --max-restart --exponential-ratio --no-backoff --backoff-step --backoff-cap --settle --stuck-after --watch --group-from --group-rest --keep-trying --include --exclude --no-tasks-ok --max-restarts-per-run --max-restarts-per-day --parallel --once --wait --every --dry-run --deadline --fail-on --cluster --state --output --full --quiet --log-level --log-format --metrics-file --metrics-connectors --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1639,6 +1639,25 @@ _guardian() {
                     ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "auto text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --metrics-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --metrics-connectors)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

@@ -85,6 +85,8 @@ trace\t''"
 complete -c guardian -n "__fish_guardian_using_subcommand run" -l log-format -d 'How to log; auto is text, without the time on a terminal and in a journal [env: GUARDIAN_LOG_FORMAT] [default: auto]' -r -f -a "auto\t''
 text\t''
 json\t''"
+complete -c guardian -n "__fish_guardian_using_subcommand run" -l metrics-file -d 'File of metrics for the textfile collector of node_exporter; its name ends in .prom [env: GUARDIAN_METRICS_FILE]' -r -F
+complete -c guardian -n "__fish_guardian_using_subcommand run" -l metrics-connectors -d 'So many failing connectors have metrics of their own [env: GUARDIAN_METRICS_CONNECTORS] [default: 100]' -r
 complete -c guardian -n "__fish_guardian_using_subcommand run" -l no-backoff -d 'Restart at every run, without limit (the flag, or 0 in the environment) [env: ENABLE_BACKOFF]'
 complete -c guardian -n "__fish_guardian_using_subcommand run" -l once -d 'One run (as without --every); overrules --every and GUARDIAN_EVERY'
 complete -c guardian -n "__fish_guardian_using_subcommand run" -l wait -d 'Stay until all that was restarted has run for --watch or failed again'

@@ -5,6 +5,7 @@ mod apply;
 mod edit;
 pub mod history;
 pub mod hold;
+mod metrics;
 mod notify;
 pub mod reset;
 pub mod retry;

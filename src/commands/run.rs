@@ -7,7 +7,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use super::apply::{Bounds, Halt, apply};
 use super::tell::{Pulse, tell};
 use super::watch::watch;
-use super::{Clock, connect, exit, fail, publish, system_clock, unwell};
+use super::{Clock, connect, exit, fail, metrics, publish, system_clock, unwell};
 use crate::cli::Command;
 use crate::config::{Config, Output};
 use crate::connect::{Cluster, Known};
@@ -122,6 +122,7 @@ async fn run_and_report(config: &Config, interrupt: &mut Interrupt) -> Exit {
     if config.reporting.output == Output::Text {
         tell_people(config, &mut report, exit, store, interrupt).await;
     }
+    metrics::write(&report, config, exit, &[], interrupt).await;
     exit
 }
 
@@ -206,6 +207,7 @@ pub async fn one_run<C: Cluster, S: Store>(
     plan.record_told(ledger, now);
     ledger.note_given_up(plan, now);
     let (seen, by) = (ledger.history.entries().len(), options.asked.map(|asked| &asked.by));
+    ledger.count_seen(plan, now);
     let (mut remedy, mut sent, mut waves, mut watched) = (None, 0_u64, 0_u32, ByInstance::default());
     while plan.due().next().is_some() {
         log_due(plan, ledger, policy);

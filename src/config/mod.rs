@@ -4,6 +4,7 @@
 mod connect;
 mod credentials;
 mod meant;
+mod metrics;
 mod notify;
 mod person;
 mod policy;
@@ -32,6 +33,7 @@ use crate::store::Place;
 
 pub use self::connect::Connect;
 pub use self::credentials::Credentials;
+pub use self::metrics::Metrics;
 pub use self::notify::Notify;
 
 /// Everything that a command needs to know.
@@ -53,6 +55,7 @@ pub struct Config {
     pub run: Run,
     /// Whom to tell; nobody, for a command that tells nobody.
     pub notify: Notify,
+    pub metrics: Metrics,
     pub reporting: Reporting,
     /// What a person should know of the settings, one sentence each.
     pub warnings: Vec<String>,
@@ -136,6 +139,7 @@ impl Config {
                 Command::Run | Command::Notify => notify::read(inputs)?,
                 _ => Notify::default(),
             },
+            metrics: Metrics::read(inputs)?,
             reporting: Reporting {
                 output: output(inputs)?,
                 full: inputs.switch(&cli::FULL)?,

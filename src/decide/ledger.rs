@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::cause::Cause;
+use super::counters::Counters;
 use super::group::Group;
 use super::history::{Gather, Happened, History};
 use super::hold::Hold;
@@ -42,6 +43,8 @@ pub struct Ledger {
     pub told: Told,
     /// No run can do its work; only remembered where somebody is told.
     pub trouble: Option<Trouble>,
+    /// What has happened since the state began.
+    pub counters: Counters,
 }
 
 /// The receipt of one attempt that was charged: what the record was before, and what became of the restart.

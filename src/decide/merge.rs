@@ -41,6 +41,7 @@ impl Ledger {
             history: self.history.merge(&base.history, &theirs.history),
             told,
             trouble: self.trouble,
+            counters: self.counters.merge(&base.counters, &theirs.counters),
         }
     }
 }

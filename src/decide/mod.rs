@@ -9,6 +9,7 @@ pub mod advice;
 pub mod calls;
 pub mod cause;
 mod chronicle;
+pub mod counters;
 pub mod event;
 pub mod group;
 pub mod history;

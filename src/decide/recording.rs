@@ -54,7 +54,9 @@ impl Plan {
                     line.wave = 0;
                 }
             }
-            if !verdict.counts {
+            if verdict.counts {
+                ledger.counters.attempt(&charge.id, verdict.action);
+            } else {
                 ledger.refund(&charge);
             }
         }

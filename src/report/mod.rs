@@ -1,8 +1,9 @@
-//! What a command found and did, as one value, for its three readers: a person (`text`), a script (`json`), and whoever
-//! gets cron's mail (`news`). Nothing here reads a clock or asks anybody; the command does the printing.
+//! What a command found and did, as one value, for its four readers: a person (`text`), a script (`json`), whoever gets
+//! cron's mail (`news`), and a monitoring system (`metrics`). Nothing here reads a clock or asks anybody; the command does the printing.
 
 pub mod history;
 pub mod json;
+pub mod metrics;
 pub mod news;
 pub mod text;
 

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use insta::assert_snapshot;
+use proptest::prelude::*;
 
+use super::metrics::{Metrics, Told};
 use super::news::news;
 use super::{About, RunReport, json, text};
 use crate::decide::cause::Cause;
@@ -19,9 +21,10 @@ use crate::decide::row::View;
 use crate::decide::select::{Filter, Patterns};
 use crate::decide::shared::SharedStr;
 use crate::decide::table::ByInstance;
+use crate::decide::text::show_name;
 use crate::decide::time::Timestamp;
 use crate::decide::watch::Watched;
-use crate::exit::{Failure, Kind};
+use crate::exit::{Exit, Failure, Kind};
 
 const REFUSED: &str = "java.net.ConnectException: Connection refused (db1.example:5432)";
 const LONG: &str = "org.postgresql.util.PSQLException: FATAL: password authentication failed for user \"connect\" at db2.example:5432, which is a long sentence";
@@ -139,6 +142,7 @@ impl World {
     fn run(mut self) -> RunReport {
         let mut plan = self.plan();
         plan.record_told(&mut self.ledger, self.now);
+        self.ledger.count_seen(&plan, self.now);
         let mut watched: ByInstance<Watched> = ByInstance::default();
         while plan.due().next().is_some() {
             let mut charges = plan.charge(&mut self.ledger, &self.policy, self.now);
@@ -1097,4 +1101,267 @@ fn what_is_remembered_of_many_is_one_row_while_connect_is_away() {
 
     Connect's status could not be read; 40 remembered
     "#);
+}
+
+// === Metrics ===
+
+/// The metrics of this report, whose command ended well unless it has a failure.
+fn metrics(report: &RunReport, most: usize) -> Metrics {
+    let exit = report.failure.as_ref().map_or(Exit::Done, |failure| Exit::Failed(failure.kind));
+    let told = [Told { sink: "team \"a\"", sent: 3, failed: 1, dropped: 0, pending: 2 }];
+    Metrics::new(report, exit, most, &told).unwrap()
+}
+
+/// The lines of these families, without their help.
+fn samples(text: &str, family: &str) -> String {
+    let lines = text.lines().filter(|line| line.starts_with(family));
+    let lines = lines.collect::<Vec<_>>().join("\n").replace("connect_cluster=\"prod\"", "");
+    lines.replace(env!("CARGO_PKG_VERSION"), "VERSION")
+}
+
+#[test]
+fn metrics_have_all_their_values_from_the_first_run_on() {
+    let report = World::new().with("orders", "RUNNING", &["RUNNING"; 3], "").run();
+    assert_snapshot!(metrics(&report, 100).as_text().replace(env!("CARGO_PKG_VERSION"), "VERSION"), @r#"
+    # HELP guardian_build_info 1, with the version of guardian.
+    # TYPE guardian_build_info gauge
+    guardian_build_info{connect_cluster="prod",version="VERSION"} 1
+    # HELP guardian_last_run_timestamp_seconds When the last run ended, whatever came of it.
+    # TYPE guardian_last_run_timestamp_seconds gauge
+    guardian_last_run_timestamp_seconds{connect_cluster="prod"} 1795341600.012
+    # HELP guardian_last_run_success 1 if the last run could do its work (exit code 0 or 3), else 0.
+    # TYPE guardian_last_run_success gauge
+    guardian_last_run_success{connect_cluster="prod"} 1
+    # HELP guardian_last_run_duration_seconds How long the last run took.
+    # TYPE guardian_last_run_duration_seconds gauge
+    guardian_last_run_duration_seconds{connect_cluster="prod"} 0.012
+    # HELP guardian_last_success_timestamp_seconds When the last run ended that could do its work; not written by one that could not.
+    # TYPE guardian_last_success_timestamp_seconds gauge
+    guardian_last_success_timestamp_seconds{connect_cluster="prod"} 1795341600.012
+    # HELP guardian_connectors Connectors by the state of their own instance, as Connect listed them.
+    # TYPE guardian_connectors gauge
+    guardian_connectors{connect_cluster="prod",state="running"} 1
+    guardian_connectors{connect_cluster="prod",state="failed"} 0
+    guardian_connectors{connect_cluster="prod",state="paused"} 0
+    guardian_connectors{connect_cluster="prod",state="stopped"} 0
+    guardian_connectors{connect_cluster="prod",state="unassigned"} 0
+    guardian_connectors{connect_cluster="prod",state="restarting"} 0
+    guardian_connectors{connect_cluster="prod",state="other"} 0
+    # HELP guardian_tasks Tasks by state, as Connect listed them.
+    # TYPE guardian_tasks gauge
+    guardian_tasks{connect_cluster="prod",state="running"} 3
+    guardian_tasks{connect_cluster="prod",state="failed"} 0
+    guardian_tasks{connect_cluster="prod",state="paused"} 0
+    guardian_tasks{connect_cluster="prod",state="stopped"} 0
+    guardian_tasks{connect_cluster="prod",state="unassigned"} 0
+    guardian_tasks{connect_cluster="prod",state="restarting"} 0
+    guardian_tasks{connect_cluster="prod",state="other"} 0
+    # HELP guardian_instances Connectors and tasks that are not well, by what the last run made of them.
+    # TYPE guardian_instances gauge
+    guardian_instances{connect_cluster="prod",action="waiting"} 0
+    guardian_instances{connect_cluster="prod",action="deferred"} 0
+    guardian_instances{connect_cluster="prod",action="gave_up"} 0
+    guardian_instances{connect_cluster="prod",action="held"} 0
+    guardian_instances{connect_cluster="prod",action="excluded"} 0
+    guardian_instances{connect_cluster="prod",action="parked"} 0
+    guardian_instances{connect_cluster="prod",action="in_transition"} 0
+    guardian_instances{connect_cluster="prod",action="absent"} 0
+    guardian_instances{connect_cluster="prod",action="no_tasks"} 0
+    # HELP guardian_failures_total Failures that began.
+    # TYPE guardian_failures_total counter
+    guardian_failures_total{connect_cluster="prod",kind="connector"} 0
+    guardian_failures_total{connect_cluster="prod",kind="task"} 0
+    # HELP guardian_restarts_total Restarts that Connect took, that failed again at once, or of unknown fate.
+    # TYPE guardian_restarts_total counter
+    guardian_restarts_total{connect_cluster="prod",kind="connector",result="restarted"} 0
+    guardian_restarts_total{connect_cluster="prod",kind="connector",result="failed"} 0
+    guardian_restarts_total{connect_cluster="prod",kind="connector",result="unknown"} 0
+    guardian_restarts_total{connect_cluster="prod",kind="task",result="restarted"} 0
+    guardian_restarts_total{connect_cluster="prod",kind="task",result="failed"} 0
+    guardian_restarts_total{connect_cluster="prod",kind="task",result="unknown"} 0
+    # HELP guardian_gave_up_total Times that a connector or task had no restart left.
+    # TYPE guardian_gave_up_total counter
+    guardian_gave_up_total{connect_cluster="prod",kind="connector"} 0
+    guardian_gave_up_total{connect_cluster="prod",kind="task"} 0
+    # HELP guardian_recovery_seconds Time from the beginning of a failure to the run that saw it running again.
+    # TYPE guardian_recovery_seconds summary
+    guardian_recovery_seconds_sum{connect_cluster="prod",kind="connector"} 0.000
+    guardian_recovery_seconds_count{connect_cluster="prod",kind="connector"} 0
+    guardian_recovery_seconds_sum{connect_cluster="prod",kind="task"} 0.000
+    guardian_recovery_seconds_count{connect_cluster="prod",kind="task"} 0
+    # HELP guardian_connectors_unlisted Failing connectors without series of their own, because there are too many.
+    # TYPE guardian_connectors_unlisted gauge
+    guardian_connectors_unlisted{connect_cluster="prod"} 0
+    # HELP guardian_notifications_total Messages to this sink, by what became of them.
+    # TYPE guardian_notifications_total counter
+    guardian_notifications_total{connect_cluster="prod",sink="team \"a\"",result="sent"} 3
+    guardian_notifications_total{connect_cluster="prod",sink="team \"a\"",result="failed"} 1
+    guardian_notifications_total{connect_cluster="prod",sink="team \"a\"",result="dropped"} 0
+    # HELP guardian_notifications_pending Messages that this sink has still to get.
+    # TYPE guardian_notifications_pending gauge
+    guardian_notifications_pending{connect_cluster="prod",sink="team \"a\""} 2
+    "#);
+}
+
+#[test]
+fn metrics_of_what_fails_name_connectors_and_nothing_else() {
+    let report = with_filter(everything()).run();
+    let metrics = metrics(&report, 4);
+    let text = metrics.as_text();
+    assert_snapshot!(samples(text, "guardian_"), @r#"
+    guardian_build_info{,version="VERSION"} 1
+    guardian_last_run_timestamp_seconds{} 1795341600.012
+    guardian_last_run_success{} 1
+    guardian_last_run_duration_seconds{} 0.012
+    guardian_last_success_timestamp_seconds{} 1795341600.012
+    guardian_connectors{,state="running"} 12
+    guardian_connectors{,state="failed"} 2
+    guardian_connectors{,state="paused"} 1
+    guardian_connectors{,state="stopped"} 0
+    guardian_connectors{,state="unassigned"} 0
+    guardian_connectors{,state="restarting"} 0
+    guardian_connectors{,state="other"} 0
+    guardian_tasks{,state="running"} 5
+    guardian_tasks{,state="failed"} 11
+    guardian_tasks{,state="paused"} 1
+    guardian_tasks{,state="stopped"} 0
+    guardian_tasks{,state="unassigned"} 0
+    guardian_tasks{,state="restarting"} 1
+    guardian_tasks{,state="other"} 0
+    guardian_instances{,action="waiting"} 1
+    guardian_instances{,action="deferred"} 1
+    guardian_instances{,action="gave_up"} 1
+    guardian_instances{,action="held"} 0
+    guardian_instances{,action="excluded"} 1
+    guardian_instances{,action="parked"} 1
+    guardian_instances{,action="in_transition"} 1
+    guardian_instances{,action="absent"} 1
+    guardian_instances{,action="no_tasks"} 1
+    guardian_failures_total{,kind="connector"} 2
+    guardian_failures_total{,kind="task"} 7
+    guardian_restarts_total{,kind="connector",result="restarted"} 0
+    guardian_restarts_total{,kind="connector",result="failed"} 1
+    guardian_restarts_total{,kind="connector",result="unknown"} 0
+    guardian_restarts_total{,kind="task",result="restarted"} 4
+    guardian_restarts_total{,kind="task",result="failed"} 0
+    guardian_restarts_total{,kind="task",result="unknown"} 1
+    guardian_gave_up_total{,kind="connector"} 0
+    guardian_gave_up_total{,kind="task"} 1
+    guardian_recovery_seconds_sum{,kind="connector"} 0.000
+    guardian_recovery_seconds_count{,kind="connector"} 0
+    guardian_recovery_seconds_sum{,kind="task"} 1800.000
+    guardian_recovery_seconds_count{,kind="task"} 1
+    guardian_connector_gave_up{,connector="given-up"} 1
+    guardian_connector_attempts{,connector="last"} 7
+    guardian_connector_attempts{,connector="given-up"} 7
+    guardian_connector_attempts{,connector="waits"} 2
+    guardian_connector_attempts{,connector="failed-again"} 1
+    guardian_connector_failed_timestamp_seconds{,connector="last"} 1795319400.000
+    guardian_connector_failed_timestamp_seconds{,connector="given-up"} 1795337700.000
+    guardian_connector_failed_timestamp_seconds{,connector="waits"} 1795340100.000
+    guardian_connector_failed_timestamp_seconds{,connector="failed-again"} 1795341600.000
+    guardian_connectors_unlisted{} 5
+    guardian_notifications_total{,sink="team \"a\"",result="sent"} 3
+    guardian_notifications_total{,sink="team \"a\"",result="failed"} 1
+    guardian_notifications_total{,sink="team \"a\"",result="dropped"} 0
+    guardian_notifications_pending{,sink="team \"a\""} 2
+    "#);
+    assert!(!text.contains("refused") && !text.contains("10.0.0.7"), "{text}");
+}
+
+#[test]
+fn a_run_that_could_not_look_replaces_only_its_own_metrics() {
+    let before = metrics(&with_filter(everything()).run(), 100).over("");
+    let failed = |kind| {
+        let mut world = World::new();
+        world.now = world.now.plus(Duration::from_secs(300));
+        let plan = Plan::default();
+        RunReport { failure: Some(Failure::new(kind, "")), ..world.report("run", plan, View::Run(162)) }
+    };
+    let after = metrics(&failed(Kind::Unreachable), 100);
+    assert!(!after.looked());
+    assert_snapshot!(samples(&after.over(""), "guardian_"), @r#"
+    guardian_build_info{,version="VERSION"} 1
+    guardian_last_run_timestamp_seconds{} 1795341900.012
+    guardian_last_run_success{} 0
+    guardian_last_run_duration_seconds{} 0.012
+    "#);
+    let text = after.over(&before);
+    let others = |text: &str| {
+        let own = ["guardian_last_run", "guardian_build"];
+        let is_own = |line: &&str| {
+            own.iter()
+                .any(|own| line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ").starts_with(own))
+        };
+        text.lines().filter(|line| !is_own(line)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(others(&text), others(&before));
+    assert_eq!(text.matches("guardian_last_run_success{").count(), 1);
+    // What is not all there, not of this cluster, or not guardian's is no better than nothing.
+    for broken in [
+        before[..before.len() - 1].to_owned(),
+        before[1..].to_owned(),
+        before.replace("\"prod\"", "\"other\""),
+        before.replace("guardian_tasks{", "guardian_task{"),
+        before.clone()
+            + "# HELP other_metric x\n# TYPE other_metric gauge\nother_metric{connect_cluster=\"prod\"} 1\n",
+        "\u{0}".to_owned(),
+    ] {
+        assert_eq!(after.over(&broken), after.over(""));
+    }
+    // An older version said it in other words.
+    let older = before.replace("Tasks by state,", "Tasks,");
+    assert_eq!(after.over(&older).matches("Tasks, as Connect").count(), 1);
+}
+
+#[test]
+fn a_run_that_looked_and_failed_keeps_when_the_last_one_worked() {
+    let before = metrics(&World::new().with("orders", "RUNNING", &["RUNNING"], "").run(), 100).over("");
+    let mut report = World::new().with("orders", "RUNNING", &["FAILED"], REFUSED).run();
+    report.failure = Some(Failure::new(Kind::Restart, ""));
+    let text = metrics(&report, 100).over(&before);
+    assert_snapshot!(samples(&text, "guardian_last_"), @r#"
+    guardian_last_run_timestamp_seconds{} 1795341600.012
+    guardian_last_run_success{} 0
+    guardian_last_run_duration_seconds{} 0.012
+    guardian_last_success_timestamp_seconds{} 1795341600.012
+    "#);
+    assert_eq!(text.matches("guardian_tasks{").count(), 7);
+    assert_eq!(text.matches("guardian_connector_gave_up").count(), 0);
+}
+
+#[test]
+fn a_worker_that_is_not_well_says_nothing_new() {
+    let mut report = World::new().with("orders", "RUNNING", &["RUNNING"], "").run();
+    report.failure = Some(Failure::new(Kind::Unhealthy, ""));
+    assert!(!metrics(&report, 100).looked());
+}
+
+proptest! {
+    /// The format's own rule for label values, read back.
+    #[test]
+    fn any_name_is_one_label_on_one_line(name in "\\PC{1,12}|[\\x00-\\x20\"\\\\{},=]{1,6}") {
+        let report = World::new().with(&name, "FAILED", &[], REFUSED).run();
+        let metrics = metrics(&report, 100);
+        let text = metrics.as_text();
+        let line = text.lines().find(|line| line.starts_with("guardian_connector_attempts")).unwrap();
+        let value = line.strip_prefix("guardian_connector_attempts{connect_cluster=\"prod\",connector=\"").unwrap();
+        let value = value.strip_suffix("\"} 1").unwrap();
+        let (mut read, mut chars) = (String::new(), value.chars());
+        while let Some(c) = chars.next() {
+            read.push(match c {
+                '\\' => match chars.next() {
+                    Some('n') => '\n',
+                    Some(c @ ('\\' | '"')) => c,
+                    other => panic!("{other:?} in {line}"),
+                },
+                '"' => panic!("{line}"),
+                c => c,
+            });
+        }
+        prop_assert_eq!(read, show_name(&name));
+        prop_assert!(!text.chars().any(|c| c.is_control() && c != '\n'));
+        // What was written is what is read.
+        prop_assert_eq!(metrics.over(text), text.to_owned());
+    }
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::decide::advice::Advice;
 use crate::decide::cause::{Cause, Key};
+use crate::decide::counters::{Counters, Tally};
 use crate::decide::group::Group;
 use crate::decide::history::{Entry, Fates, Happened, History, Name};
 use crate::decide::hold::Hold;
@@ -129,6 +130,10 @@ pub fn write_within(
         }
         writer.write_all(b"\n],")?;
     }
+    if ledger.counters != Counters::default() {
+        let line = CountersLine::from(&ledger.counters);
+        write!(writer, "\"counters\":{},", serde_json::to_string(&line)?)?;
+    }
     writer.write_all(b"\"instances\":[")?;
     for (number, record) in ledger.records.iter().enumerate() {
         writer.write_all(if number == 0 { b"\n" } else { b",\n" })?;
@@ -169,6 +174,7 @@ pub fn read<R: Read>(
         trouble: Option<TroubleLine<'static>>,
         #[serde(default)]
         told: Vec<SinkLine<'static>>,
+        counters: CountersLine,
         instances: Records,
     }
     let open = || open().and_then(without_bom).map(io::BufReader::new);
@@ -199,6 +205,7 @@ pub fn read<R: Read>(
         history: entries(body.history),
         told: told_of(body.told).map_err(|why| Refusal::Corrupt(why.to_owned()))?,
         trouble: body.trouble.map(TroubleLine::into_trouble),
+        counters: body.counters.into(),
     };
     Ok((ledger, lease))
 }
@@ -444,6 +451,51 @@ impl EntryLine<'_> {
             delivered: self.delivered,
             text: self.text.map(|text| shared.texts.share(&*text)),
         })
+    }
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct CountersLine {
+    connector: TallyLine,
+    task: TallyLine,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct TallyLine {
+    failures: u64,
+    restarted: u64,
+    failed: u64,
+    unknown: u64,
+    gave_up: u64,
+    recovered: u64,
+    down_millis: u64,
+}
+
+impl From<&Counters> for CountersLine {
+    fn from(counters: &Counters) -> Self {
+        Self { connector: TallyLine::from(&counters.connector), task: TallyLine::from(&counters.task) }
+    }
+}
+
+impl From<CountersLine> for Counters {
+    fn from(line: CountersLine) -> Self {
+        Self { connector: line.connector.into(), task: line.task.into() }
+    }
+}
+
+impl From<&Tally> for TallyLine {
+    fn from(tally: &Tally) -> Self {
+        let Tally { failures, restarted, failed, unknown, gave_up, recovered, down_millis } = *tally;
+        Self { failures, restarted, failed, unknown, gave_up, recovered, down_millis }
+    }
+}
+
+impl From<TallyLine> for Tally {
+    fn from(line: TallyLine) -> Self {
+        let TallyLine { failures, restarted, failed, unknown, gave_up, recovered, down_millis } = line;
+        Self { failures, restarted, failed, unknown, gave_up, recovered, down_millis }
     }
 }
 
@@ -1103,17 +1155,28 @@ mod tests {
             until,
         });
         let past = (prop::collection::vec(hold, 0..3), prop::collection::vec(any_entry(), 0..4));
-        let flags = any::<(bool, bool)>();
+        let flags = any::<(bool, bool, u64)>();
         (any::<u64>(), prop::collection::vec(record, 0..5), text(), flags, groups, (past, any_told()))
             .prop_map(
                 |(
                     run,
                     records,
                     first_url,
-                    (one_by_one, careful),
+                    (one_by_one, careful, count),
                     groups,
                     ((holds, entries), (sinks, trouble)),
                 )| Ledger {
+                    counters: Counters {
+                        connector: Tally { gave_up: count, down_millis: run, ..Tally::default() },
+                        task: Tally {
+                            failures: run,
+                            restarted: count,
+                            failed: 1,
+                            unknown: 2,
+                            recovered: 3,
+                            ..Tally::default()
+                        },
+                    },
                     told: Told { sinks },
                     trouble,
                     careful,

@@ -6,8 +6,10 @@ mod event;
 mod exec;
 pub mod heartbeat;
 mod post;
+pub mod push;
 mod slack;
 mod teams;
+pub mod textfile;
 mod webhook;
 mod words;
 

@@ -39,6 +39,7 @@ mod kubernetes;
 mod lasting;
 mod listing;
 mod memory;
+mod metrics;
 mod names;
 mod readme;
 mod receiver;
