@@ -7,23 +7,17 @@ use crate::http;
 use crate::report::RunReport;
 use crate::report::metrics::{Metrics, Told};
 use crate::signal::{Interrupt, interrupted};
-use crate::tell::textfile;
+use crate::tell::{Sink, textfile};
 
 /// Writes and pushes the metrics of a run that ended so, if it was one: neither a dry run nor one that found the state
 /// held by another.
-pub(super) async fn write(
-    report: &RunReport,
-    config: &Config,
-    exit: Exit,
-    told: &[Told<'_>],
-    interrupt: &mut Interrupt,
-) {
+pub(super) async fn write(report: &RunReport, config: &Config, exit: Exit, interrupt: &mut Interrupt) {
     let Settings { file, pushgateway, connectors } = &config.metrics;
     let is_set = file.is_some() || pushgateway.is_some();
     if !is_set || config.run.dry_run || exit == Exit::Failed(Kind::Locked) {
         return;
     }
-    let Some(metrics) = Metrics::new(report, exit, *connectors, told) else { return };
+    let Some(metrics) = Metrics::new(report, exit, *connectors, &told(report, config)) else { return };
     if let Some(path) = file
         && let Err(error) = textfile::replace(path, &metrics.over(&textfile::read(path)))
     {
@@ -49,4 +43,15 @@ pub(super) async fn write(
             );
         }
     }
+}
+
+/// What became of the messages to each sink.
+fn told<'a>(report: &RunReport, config: &'a Config) -> Vec<Told<'a>> {
+    let known = &report.ledger.told.sinks;
+    let one = |sink: &'a Sink| {
+        let (sent, failed) = known.get(&sink.name).map_or((0, 0), |told| (told.arrived, told.failed));
+        let waits = report.told.iter().any(|told| *told.sink == *sink.name && told.error.is_some());
+        Told { sink: &sink.name, sent, failed, pending: u64::from(waits) }
+    };
+    config.notify.sinks.iter().map(one).collect()
 }

@@ -122,7 +122,7 @@ async fn run_and_report(config: &Config, interrupt: &mut Interrupt) -> Exit {
     if config.reporting.output == Output::Text {
         tell_people(config, &mut report, exit, store, interrupt).await;
     }
-    metrics::write(&report, config, exit, &[], interrupt).await;
+    metrics::write(&report, config, exit, interrupt).await;
     exit
 }
 
@@ -279,10 +279,7 @@ pub async fn one_run<C: Cluster, S: Store>(
     let interrupted = report.failure.as_ref().is_some_and(|it| matches!(it.kind, Kind::Interrupted(_)));
     if let Some(tell) = options.tell.filter(|_| !interrupted) {
         report.tellings = digests(ledger, Some(plan), options.rules, tell, before.lost, now);
-        if let (Some(over), None) = (&before.trouble, &ledger.trouble) {
-            let entry = Entry::unreachable(&over.message, over.since, now, over.runs.into(), ledger.run);
-            ledger.history.push(entry);
-        }
+        before.note_end_of_trouble(ledger, now);
     }
     if before.differs(ledger)
         && let Err(failure) = store.save(ledger).await
@@ -318,6 +315,14 @@ impl Before {
             told: ledger.told.clone(),
             trouble: ledger.trouble.clone(),
             lost: loaded.warning.is_some(),
+        }
+    }
+
+    /// Writes down that no run could do its work, once one could.
+    fn note_end_of_trouble(&self, ledger: &mut Ledger, now: Timestamp) {
+        if let (Some(over), None) = (&self.trouble, &ledger.trouble) {
+            let entry = Entry::unreachable(&over.message, over.since, now, over.runs.into(), ledger.run);
+            ledger.history.push(entry);
         }
     }
 

@@ -35,7 +35,7 @@ pub struct Tally {
     pub gave_up: u64,
     /// First healthy sightings after a failure.
     pub recovered: u64,
-    /// From the beginning of the episode to that sighting, of all of them together.
+    /// For how long they had been failed without a break until that sighting, of all of them together.
     pub down_millis: u64,
 }
 
@@ -100,7 +100,7 @@ impl Ledger {
                 && let Some(episode) = self.episode(&line.id)
             {
                 one_more(&mut tally.recovered);
-                let down = now.millis().saturating_sub(episode.first_failed_at.millis());
+                let down = now.millis().saturating_sub(episode.failed_since().millis());
                 tally.down_millis = tally.down_millis.saturating_add(down);
             }
         }

@@ -109,7 +109,9 @@ pub fn plan(ledger: &mut Ledger, mut listing: Listing, rules: Rules<'_>, now: Ti
     let recovered = ledger.observe(&listing, rules.policy, now);
     let illness = listing.illness.clone();
     if illness.is_none() && !listing.nothing_understood() {
-        ledger.told.see(&listing, &ledger.records, rules.filter, now);
+        let mut told = std::mem::take(&mut ledger.told);
+        told.see(&listing, &ledger.records, (rules.filter, &ledger.holding(now)), now);
+        ledger.told = told;
     }
     let proven = ledger.prove(&recovered, rules.policy, now);
     let judge = Judge { ledger, rules, now, recovered, holding: ledger.holding(now) };

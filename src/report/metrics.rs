@@ -70,7 +70,7 @@ families! {
         "Since when this connector fails: the first of its failed instances.";
     UNLISTED: "guardian_connectors_unlisted", "gauge", &[], "",
         "Failing connectors without series of their own, because there are too many.";
-    NOTIFICATIONS: "guardian_notifications_total", "counter", &["sink", "result"], "the sink's name; sent, failed, dropped",
+    NOTIFICATIONS: "guardian_notifications_total", "counter", &["sink", "result"], "the sink's name; sent or failed",
         "Messages to this sink, by what became of them.";
     NOTIFICATIONS_PENDING: "guardian_notifications_pending", "gauge", &["sink"], "the sink's name",
         "Messages that this sink has still to get.";
@@ -88,7 +88,6 @@ pub struct Told<'a> {
     pub sink: &'a str,
     pub sent: u64,
     pub failed: u64,
-    pub dropped: u64,
     pub pending: u64,
 }
 
@@ -239,7 +238,7 @@ impl Metrics {
 
     fn add_told(&mut self, told: &[Told<'_>]) {
         let results = told.iter().flat_map(|told| {
-            let results = [("sent", told.sent), ("failed", told.failed), ("dropped", told.dropped)];
+            let results = [("sent", told.sent), ("failed", told.failed)];
             results.map(|(result, count)| sample([told.sink, result], count))
         });
         self.family(&NOTIFICATIONS, results);

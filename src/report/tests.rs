@@ -1108,7 +1108,7 @@ fn what_is_remembered_of_many_is_one_row_while_connect_is_away() {
 /// The metrics of this report, whose command ended well unless it has a failure.
 fn metrics(report: &RunReport, most: usize) -> Metrics {
     let exit = report.failure.as_ref().map_or(Exit::Done, |failure| Exit::Failed(failure.kind));
-    let told = [Told { sink: "team \"a\"", sent: 3, failed: 1, dropped: 0, pending: 2 }];
+    let told = [Told { sink: "team \"a\"", sent: 3, failed: 1, pending: 2 }];
     Metrics::new(report, exit, most, &told).unwrap()
 }
 
@@ -1196,7 +1196,6 @@ fn metrics_have_all_their_values_from_the_first_run_on() {
     # TYPE guardian_notifications_total counter
     guardian_notifications_total{connect_cluster="prod",sink="team \"a\"",result="sent"} 3
     guardian_notifications_total{connect_cluster="prod",sink="team \"a\"",result="failed"} 1
-    guardian_notifications_total{connect_cluster="prod",sink="team \"a\"",result="dropped"} 0
     # HELP guardian_notifications_pending Messages that this sink has still to get.
     # TYPE guardian_notifications_pending gauge
     guardian_notifications_pending{connect_cluster="prod",sink="team \"a\""} 2
@@ -1263,7 +1262,6 @@ fn metrics_of_what_fails_name_connectors_and_nothing_else() {
     guardian_connectors_unlisted{} 5
     guardian_notifications_total{,sink="team \"a\"",result="sent"} 3
     guardian_notifications_total{,sink="team \"a\"",result="failed"} 1
-    guardian_notifications_total{,sink="team \"a\"",result="dropped"} 0
     guardian_notifications_pending{,sink="team \"a\""} 2
     "#);
     assert!(!text.contains("refused") && !text.contains("10.0.0.7"), "{text}");

@@ -151,7 +151,7 @@ impl Store for ConfigMapStore {
                     );
                 }
                 self.base.clone_from(&ledger);
-                Ok(Loaded { ledger, warning: None })
+                Ok(Loaded { ledger: *ledger, warning: None })
             }
             Found::Corrupt(why) => self.set_aside(&why).await,
         }
@@ -198,7 +198,7 @@ impl Store for ConfigMapStore {
                     others =
                         lease.filter(|lease| self.lease.as_ref() != Some(lease) && in_force(lease, now()));
                     ledger = ledger.merge(&self.base, &theirs);
-                    self.base = theirs;
+                    self.base = *theirs;
                 }
                 // Nothing that another run remembers can be read off it: ours is all there is.
                 Found::Corrupt(_) => self.object = without_state(std::mem::take(&mut self.object), now()).0,
@@ -218,7 +218,7 @@ impl Store for ConfigMapStore {
 pub(super) async fn peek(map: &ConfigMap, cluster: &str) -> Result<Loaded, Failure> {
     let object = Api::new(map)?.first_get().await?;
     Ok(match read(map, &object, cluster)? {
-        Found::Ledger(ledger, _) => Loaded { ledger, warning: None },
+        Found::Ledger(ledger, _) => Loaded { ledger: *ledger, warning: None },
         Found::Corrupt(why) => Loaded {
             ledger: Ledger::default(),
             warning: Some(format!(
@@ -230,9 +230,9 @@ pub(super) async fn peek(map: &ConfigMap, cluster: &str) -> Result<Loaded, Failu
 
 /// What the object holds. No state is an empty ledger.
 fn read(map: &ConfigMap, object: &Value, cluster: &str) -> Result<Found, Failure> {
-    let Some(text) = state_of(object) else { return Ok(Found::Ledger(Ledger::default(), None)) };
+    let Some(text) = state_of(object) else { return Ok(Found::Ledger(Box::default(), None)) };
     match format::read(|| Ok(text.as_bytes()), cluster) {
-        Ok((ledger, lease)) => Ok(Found::Ledger(ledger, lease)),
+        Ok((ledger, lease)) => Ok(Found::Ledger(Box::new(ledger), lease)),
         Err(refusal) => refused(&format!("configmap:{map}"), cluster, refusal),
     }
 }

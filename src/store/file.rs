@@ -146,7 +146,7 @@ impl FileStore {
 impl Store for FileStore {
     async fn load(&mut self) -> Result<Loaded, Failure> {
         match read(&self.path, &self.cluster)? {
-            Found::Ledger(ledger, _) => Ok(Loaded { ledger, warning: None }),
+            Found::Ledger(ledger, _) => Ok(Loaded { ledger: *ledger, warning: None }),
             Found::Corrupt(why) => self.set_aside(&why),
         }
     }
@@ -170,7 +170,7 @@ fn me() -> String {
 pub(super) fn peek(path: &Path, cluster: &str) -> Result<Loaded, Failure> {
     refuse_other_than_file(path)?;
     Ok(match read(path, cluster)? {
-        Found::Ledger(ledger, _) => Loaded { ledger, warning: None },
+        Found::Ledger(ledger, _) => Loaded { ledger: *ledger, warning: None },
         Found::Corrupt(why) => Loaded {
             ledger: Ledger::default(),
             warning: Some(format!(
@@ -186,12 +186,12 @@ pub(super) fn peek(path: &Path, cluster: &str) -> Result<Loaded, Failure> {
 fn read(path: &Path, cluster: &str) -> Result<Found, Failure> {
     if fs::metadata(path).is_ok_and(|found| found.len() == 0) {
         tracing::info!("the state {} is empty: nothing is remembered yet", path.display());
-        return Ok(Found::Ledger(Ledger::default(), None));
+        return Ok(Found::Ledger(Box::default(), None));
     }
     match format::read(|| File::open(path), cluster) {
-        Ok((ledger, lease)) => Ok(Found::Ledger(ledger, lease)),
+        Ok((ledger, lease)) => Ok(Found::Ledger(Box::new(ledger), lease)),
         Err(Refusal::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => {
-            Ok(Found::Ledger(Ledger::default(), None))
+            Ok(Found::Ledger(Box::default(), None))
         }
         Err(refusal) => refused(&path.display().to_string(), cluster, refusal),
     }

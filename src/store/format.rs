@@ -532,6 +532,10 @@ impl TroubleLine<'_> {
 #[derive(Serialize, Deserialize)]
 struct SinkLine<'a> {
     sink: Text<'a>,
+    #[serde(default)]
+    arrived: u64,
+    #[serde(default)]
+    failed: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     sent: Vec<Time>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -561,9 +565,11 @@ struct MarkLine<'a> {
 
 impl<'a> SinkLine<'a> {
     fn of(name: &'a str, told: &'a SinkTold) -> Self {
-        let SinkTold { marks, sent, unsure, warned } = told;
+        let SinkTold { marks, sent, unsure, warned, arrived, failed } = told;
         Self {
             sink: Text::Borrowed(name),
+            arrived: *arrived,
+            failed: *failed,
             sent: sent.iter().copied().map(Time).collect(),
             unsure: unsure.map(Time),
             warned: warned.map(Time),
@@ -616,6 +622,8 @@ fn told_of(lines: Vec<SinkLine<'_>>) -> Result<Told, &'static str> {
             sent: line.sent.into_iter().map(|time| time.0).collect(),
             unsure: line.unsure.map(|time| time.0),
             warned: line.warned.map(|time| time.0),
+            arrived: line.arrived,
+            failed: line.failed,
         };
         told.sinks.insert(SharedStr::from(&*line.sink), sink);
     }
@@ -1070,8 +1078,9 @@ mod tests {
             mark
         });
         let marks = prop::collection::vec(mark, 0..3);
-        let sink = (marks, prop::collection::vec(time(), 0..3), optional(), optional())
-            .prop_map(|(marks, sent, unsure, warned)| SinkTold { marks, sent, unsure, warned });
+        let sink = (marks, prop::collection::vec(time(), 0..3), optional(), optional()).prop_map(
+            |(marks, sent, unsure, warned)| SinkTold { arrived: 3, failed: 4, marks, sent, unsure, warned },
+        );
         let told = prop::collection::btree_map("[a-z]{1,4}".prop_map(SharedStr::from), sink, 0..3);
         let trouble =
             ("\\PC{0,8}", time(), any::<u32>(), "\\PC{0,8}").prop_map(|(kind, since, runs, message)| {
@@ -1080,6 +1089,7 @@ mod tests {
         (told, prop::option::of(trouble))
     }
 
+    #[expect(clippy::too_many_lines, reason = "a field after the other")]
     fn any_ledger() -> impl Strategy<Value = Ledger> {
         let time = || any::<u64>().prop_map(Timestamp::from_millis);
         let streak =

@@ -127,7 +127,7 @@ pub async fn peek(place: &Place, cluster: &str) -> Result<Loaded, Failure> {
 /// What was found where the state is kept.
 enum Found {
     /// A ledger, and whose it is for a while.
-    Ledger(Ledger, Option<Lease>),
+    Ledger(Box<Ledger>, Option<Lease>),
     /// Something that cannot be understood, and why: it is set aside.
     Corrupt(String),
 }

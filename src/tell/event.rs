@@ -36,8 +36,8 @@ fn event(message: Message<'_>, sink: &str, groups: usize, members: usize) -> Val
     let kind = if speaker.test { "test" } else { "digest" };
     json!({
         "specversion": "1.0",
-        // Who gets it twice knows it by this.
-        "id": format!("{cluster}/{}/{sink}", digest.first_at.millis()),
+        // Who gets it twice knows it by this; two runs within a second are two.
+        "id": format!("{cluster}/{}/{sink}", humantime::format_rfc3339_millis(digest.first_at.into())),
         "source": format!("/guardian/{cluster}"),
         "type": format!("io.github.connector-guardian.{kind}.v1"),
         "time": digest.at.to_string(),

@@ -155,7 +155,7 @@ impl Message<'_> {
             (Key::GaveUp, _, Some(next)) => {
                 write!(text, "; needs you; one more try {next}, or at once: guardian retry NAME")
             }
-            (Key::GaveUp, ..) => write!(text, "; needs you; then: guardian reset NAME"),
+            (Key::GaveUp, ..) => write!(text, "; needs you; then: guardian retry NAME"),
             (_, Advice::NeedsPerson, _) => {
                 write!(text, "; no restart fixes this; then: guardian retry NAME")
             }

@@ -557,8 +557,7 @@ fn what_a_killed_run_may_have_said_is_said_again_by_the_same_name() {
     let second = bus.take().pop().expect("it is said again");
     let event = |body: &[u8]| serde_json::from_slice::<Value>(body).unwrap();
     let (first, second) = (event(&first.body), event(&second.body));
-    let millis = earlier.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
-    let id = format!("test/{millis}/bus");
+    let id = format!("test/{}/bus", humantime::format_rfc3339_millis(earlier));
     assert_eq!(second["id"], id, "the name of the first: {}", first["id"]);
     assert_eq!((&first["data"]["repeat"], &second["data"]["repeat"]), (&json!(false), &json!(true)));
     guardian.run().exits(0);

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::super::holding::Holding;
 use super::super::listing::Listing;
 use super::super::model::{InstanceId, State};
 use super::super::record::{Episode, Record};
@@ -26,6 +27,7 @@ struct Look<'a> {
     listing: &'a Listing,
     records: &'a ByInstance<Record>,
     filter: &'a Filter,
+    holding: &'a Holding<'a>,
     now: Timestamp,
 }
 
@@ -35,10 +37,10 @@ impl Told {
         &mut self,
         listing: &Listing,
         records: &ByInstance<Record>,
-        filter: &Filter,
+        (filter, holding): (&Filter, &Holding<'_>),
         now: Timestamp,
     ) {
-        let look = Look { listing, records, filter, now };
+        let look = Look { listing, records, filter, holding, now };
         for sink in self.sinks.values_mut() {
             let marks = std::mem::take(&mut sink.marks);
             for mark in marks.into_iter().flat_map(|mark| look.split(mark)) {
@@ -120,6 +122,7 @@ impl Look<'_> {
                 let has_no_tasks = record.is_some_and(|record| record.no_tasks.is_some());
                 if mark.what == Key::NoTasks && has_no_tasks { Fate::Open } else { Fate::Runs }
             }
+            Some(_) if self.holding.of(&id.connector).is_some() => Fate::Left(Why::Held),
             Some(_) => Fate::Open,
             // Absence is neither health nor an end, as long as it is remembered.
             None if listing.not_understood.contains(&id.connector) => Fate::Open,

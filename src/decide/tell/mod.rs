@@ -157,6 +157,10 @@ pub struct SinkTold {
     pub unsure: Option<Timestamp>,
     /// When somebody was last warned that it cannot be told anything.
     pub warned: Option<Timestamp>,
+    /// Messages that arrived, since the state began.
+    pub arrived: u64,
+    /// Messages that did not, or may not have.
+    pub failed: u64,
 }
 
 /// What one sink was told of some instances at once, and is still open.
@@ -192,6 +196,7 @@ impl Mark {
 pub enum Why {
     Paused,
     Excluded,
+    Held,
     Gone,
 }
 
@@ -200,6 +205,7 @@ impl Why {
         match self {
             Self::Paused => "paused or stopped",
             Self::Excluded => "excluded by --include or --exclude",
+            Self::Held => "held",
             Self::Gone => "no longer in Connect",
         }
     }
@@ -315,15 +321,17 @@ impl Told {
         let sink = self.sinks.entry(SharedStr::clone(&telling.sink)).or_default();
         match delivery {
             Delivery::Arrived => {
+                sink.arrived = sink.arrived.saturating_add(1);
                 sink.marks.clone_from(&telling.after);
                 sink.unsure = None;
             }
             Delivery::Failed => {
+                sink.failed = sink.failed.saturating_add(1);
                 sink.marks.clone_from(&telling.before);
                 sink.sent.clone_from(&telling.sent_before);
                 sink.unsure = None;
             }
-            Delivery::Unknown => {}
+            Delivery::Unknown => sink.failed = sink.failed.saturating_add(1),
         }
     }
 
@@ -347,7 +355,8 @@ impl Told {
     /// Forgets the sinks of which nothing is left to know.
     pub fn tidy(&mut self, now: Timestamp) {
         self.sinks.retain(|_, sink| {
-            let rests = sink.marks.is_empty() && sink.unsure.is_none() && sink.warned.is_none();
+            let counts = sink.arrived > 0 || sink.failed > 0;
+            let rests = sink.marks.is_empty() && sink.unsure.is_none() && sink.warned.is_none() && !counts;
             !rests || sink.sent.iter().any(|sent| digest::is_recent(*sent, now))
         });
     }
