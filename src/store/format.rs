@@ -174,6 +174,7 @@ pub fn read<R: Read>(
         trouble: Option<TroubleLine<'static>>,
         #[serde(default)]
         told: Vec<SinkLine<'static>>,
+        #[serde(default)]
         counters: CountersLine,
         instances: Records,
     }
