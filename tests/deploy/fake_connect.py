@@ -16,6 +16,8 @@ class FakeConnect:
         self.requests = []
         self.headers = []
         self.delay = delay
+        # Called with every restart.
+        self.heals = lambda: None
         self.asked = threading.Event()
         self._quit = threading.Event()
         connect = self
@@ -49,6 +51,7 @@ class FakeConnect:
             def do_POST(self):
                 self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 connect.restarts.append(self.path)
+                connect.heals()
                 if "includeTasks" not in self.path:
                     return self.answer(204)
                 status = connect.status(self.path.split("/")[2])

@@ -70,6 +70,22 @@ debian_tools() {
   [ ${#missing[@]} -eq 0 ] || debian "${missing[@]}"
 }
 
+# promtool, Prometheus and its kin: unpacked, not installed, because their packages start daemons. Where they cannot be had,
+# the tests that need them fail and say so.
+prometheus_tools() {
+  local dir=$cache/prometheus packages=(prometheus prometheus-pushgateway prometheus-node-exporter)
+  [ ! -x "$dir/usr/bin/promtool" ] || return 0
+  command -v apt-get >/dev/null || { echo "tests/deploy: no apt-get here, to download ${packages[*]}" >&2; return 0; }
+  rm -rf "$dir"
+  mkdir -p "$dir.new"
+  (
+    cd "$dir.new"
+    apt-get download -qq "${packages[@]}" 2>/dev/null || { [ "$(id -u)" != 0 ] || apt-get update -qq; apt-get download -qq "${packages[@]}"; }
+    for package in ./*.deb; do dpkg-deb -x "$package" .; done
+    rm ./*.deb
+  ) && mv "$dir.new" "$dir" || rm -rf "$dir.new"
+}
+
 # buildah and podman that work in a container or VM without systemd and with few rights
 containers() {
   [ "$(id -u)" = 0 ] || { echo "needs root (containers without a daemon)" >&2; exit 1; }
