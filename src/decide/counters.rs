@@ -5,11 +5,7 @@
 //! after its charge the results of its last restarts are missing.
 
 use super::action::Action;
-use super::event::Event;
-use super::ledger::Ledger;
 use super::model::InstanceId;
-use super::plan::Plan;
-use super::time::Timestamp;
 
 /// All of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +36,7 @@ pub struct Tally {
 }
 
 impl Counters {
-    fn of(&mut self, id: &InstanceId) -> &mut Tally {
+    pub(super) fn of(&mut self, id: &InstanceId) -> &mut Tally {
         if id.task.is_some() { &mut self.task } else { &mut self.connector }
     }
 
@@ -55,60 +51,29 @@ impl Counters {
         }
     }
 
-    /// What two that grew from `base` count together.
-    pub(super) fn merge(&self, base: &Self, theirs: &Self) -> Self {
-        let each = |ours: &Tally, base: &Tally, theirs: &Tally| ours.merge(base, theirs);
-        Self {
-            connector: each(&self.connector, &base.connector, &theirs.connector),
-            task: each(&self.task, &base.task, &theirs.task),
-        }
+    /// What two count together that were written side by side. What one of them did not see is missing, since nothing may
+    /// be counted twice: a write that was not answered may have been this one's own.
+    pub(super) fn merge(&self, theirs: &Self) -> Self {
+        Self { connector: self.connector.merge(&theirs.connector), task: self.task.merge(&theirs.task) }
     }
 }
 
 impl Tally {
-    fn merge(&self, base: &Self, theirs: &Self) -> Self {
-        let sum = |of: fn(&Self) -> u64| of(self).saturating_add(of(theirs).saturating_sub(of(base)));
+    fn merge(&self, theirs: &Self) -> Self {
+        let more = |of: fn(&Self) -> u64| of(self).max(of(theirs));
         Self {
-            failures: sum(|tally| tally.failures),
-            restarted: sum(|tally| tally.restarted),
-            failed: sum(|tally| tally.failed),
-            unknown: sum(|tally| tally.unknown),
-            gave_up: sum(|tally| tally.gave_up),
-            recovered: sum(|tally| tally.recovered),
-            down_millis: sum(|tally| tally.down_millis),
+            failures: more(|tally| tally.failures),
+            restarted: more(|tally| tally.restarted),
+            failed: more(|tally| tally.failed),
+            unknown: more(|tally| tally.unknown),
+            gave_up: more(|tally| tally.gave_up),
+            recovered: more(|tally| tally.recovered),
+            down_millis: more(|tally| tally.down_millis),
         }
     }
 }
 
-impl Ledger {
-    /// Counts what this run saw: once, after it planned and before it charges anything.
-    pub fn count_seen(&mut self, plan: &Plan, now: Timestamp) {
-        let mut counters = self.counters;
-        for record in &self.records {
-            // A look between two runs has the number of the run before it.
-            let begins = |at: Timestamp, run: u64| at == now && run == self.run;
-            if record.episode.as_ref().is_some_and(|it| begins(it.first_failed_at, it.first_failed_run)) {
-                one_more(&mut counters.of(&record.id).failures);
-            }
-        }
-        for line in &plan.lines {
-            let tally = counters.of(&line.id);
-            if line.event == Some(Event::GaveUp) {
-                one_more(&mut tally.gave_up);
-            }
-            if line.action == Action::Recovered
-                && let Some(episode) = self.episode(&line.id)
-            {
-                one_more(&mut tally.recovered);
-                let down = now.millis().saturating_sub(episode.failed_since().millis());
-                tally.down_millis = tally.down_millis.saturating_add(down);
-            }
-        }
-        self.counters = counters;
-    }
-}
-
-fn one_more(count: &mut u64) {
+pub(super) fn one_more(count: &mut u64) {
     *count = count.saturating_add(1);
 }
 
@@ -148,10 +113,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn two_that_grew_from_one_add_up(base in any_counters(), ours in any_counters(), theirs in any_counters()) {
-            let zero = Counters::default();
-            let grown = |more: &Counters| base.merge(&zero, more);
-            prop_assert_eq!(grown(&ours).merge(&base, &grown(&theirs)), grown(&ours).merge(&zero, &theirs));
+        fn the_same_is_not_counted_twice(ours in any_counters(), theirs in any_counters()) {
+            let both = ours.merge(&theirs);
+            prop_assert_eq!(both.merge(&ours), both);
+            prop_assert_eq!(ours.merge(&ours), ours);
         }
     }
 }

@@ -41,7 +41,7 @@ impl Ledger {
             history: self.history.merge(&base.history, &theirs.history),
             told,
             trouble: self.trouble,
-            counters: self.counters.merge(&base.counters, &theirs.counters),
+            counters: self.counters.merge(&theirs.counters),
         }
     }
 }
