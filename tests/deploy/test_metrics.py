@@ -17,7 +17,7 @@ import urllib.request
 
 import pytest
 import yaml
-from conftest import CACHE, CHART, DEPLOY, TOP, run
+from conftest import CACHE, CHART, DEPLOY, TOP, helms, objects, run, workload_env
 from fake_connect import FakeConnect, no_connect
 
 RULES = DEPLOY / "prometheus"
@@ -384,3 +384,60 @@ def test_any_name_of_a_cluster_reaches_the_pushgateway(runs, tmp_path):
         groups = json.loads(get(address, "/api/v1/metrics"))["data"]
         assert {group["labels"]["connect_cluster"] for group in groups} == {"orders", "eu/orders", "..", "prod (ü)"}
         assert all(group["last_push_successful"] for group in groups)
+
+
+# --- chart ---
+
+
+@pytest.fixture(params=helms(), ids=lambda p: "helm" + p.parts[-3])
+def render(request, tmp_path):
+    """From the package, as it is installed."""
+    run(request.param, "package", CHART, "-d", tmp_path)
+    (package,) = tmp_path.glob("connector-guardian-*.tgz")
+
+    def render(check=True, **values):
+        done = run(request.param, "template", "connector-guardian", package, "-n", "kafka", "-f", "-", input=yaml.safe_dump(values), check=check)
+        return objects(done.stdout) if check else done.stderr
+
+    return render
+
+
+@pytest.mark.parametrize("rules, files", [("all", ["rules", "cronjob.rules"]), ("metrics", ["rules"]), ("cronjob", ["cronjob.rules"])])
+def test_chart_has_the_rules(render, rules, files, tmp_path):
+    rule = render(prometheusRule={"enabled": True, "labels": {"release": "kps"}, "namespace": "monitoring", "rules": rules})["PrometheusRule", "connector-guardian"]
+    assert rule["apiVersion"] == "monitoring.coreos.com/v1" and rule["metadata"]["namespace"] == "monitoring"
+    assert rule["metadata"]["labels"]["release"] == "kps" and rule["metadata"]["labels"]["app.kubernetes.io/name"] == "connector-guardian"
+    groups = [group for file in files for group in yaml.safe_load((RULES / f"guardian.{file}.yaml").read_text())["groups"]]
+    assert rule["spec"] == {"groups": groups}
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rule["spec"]))
+    run(tool("promtool"), "check", "rules", tmp_path / "rules.yaml")
+
+
+def test_chart_has_the_dashboard(render):
+    config = render(dashboard={"enabled": True, "annotations": {"grafana_folder": "Kafka"}})["ConfigMap", "connector-guardian-dashboard"]
+    assert config["metadata"]["labels"]["grafana_dashboard"] == "1" and config["metadata"]["annotations"] == {"grafana_folder": "Kafka"}
+    assert json.loads(config["data"]["guardian.json"]) == DASHBOARD
+
+
+def test_chart_pushes(render):
+    def pod(all_):
+        return all_["CronJob", "connector-guardian"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+
+    def metrics(all_):
+        return {name: value for name, value in workload_env(pod(all_)["containers"][0]).items() if "PUSHGATEWAY" in name}
+
+    def egress(all_):
+        return [port["port"] for rule in all_["NetworkPolicy", "connector-guardian"]["spec"]["egress"] for port in rule["ports"]]
+
+    none = render(networkPolicy={"enabled": True})
+    assert metrics(none) == {} and not {"PrometheusRule"} & {kind for kind, _ in none} and ("ConfigMap", "connector-guardian-dashboard") not in none
+    for url, port in ("http://pushgateway:9091", 9091), ("https://push.example/base", 443), ("http://push.example", 80):
+        all_ = render(metrics={"pushgateway": {"url": url}}, networkPolicy={"enabled": True})
+        assert metrics(all_) == {"GUARDIAN_PUSHGATEWAY_URL": url}
+        assert [p for p in egress(all_) if p not in egress(none)] == [port] or port == 443
+    all_ = render(metrics={"pushgateway": {"existingSecret": "push", "urlKey": "address"}})
+    assert metrics(all_) == {"GUARDIAN_PUSHGATEWAY_URL_FILE": "/etc/guardian/pushgateway/url"}
+    (volume,) = pod(all_)["volumes"]
+    assert volume == {"name": "pushgateway", "secret": {"secretName": "push", "defaultMode": 0o444, "items": [{"key": "address", "path": "url"}]}}
+    for wrong in {"url": "http://u:p@push"}, {"url": "push:9091"}, {"url": "http://push", "existingSecret": "push"}:
+        assert "pushgateway" in render(check=False, metrics={"pushgateway": wrong})

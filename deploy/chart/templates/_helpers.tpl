@@ -186,11 +186,11 @@ containers:
       - name: KAFKA_CONNECT_HEADERS_FILE
         value: /etc/guardian/headers/headers
       {{- end }}
-      {{- if $c.notify.existingSecret }}
+      {{- if ($c.notify).existingSecret }}
       - name: GUARDIAN_NOTIFY_FILE
         value: /etc/guardian/notify/notify
       {{- end }}
-      {{- if $c.heartbeat.existingSecret }}
+      {{- if ($c.heartbeat).existingSecret }}
       - name: GUARDIAN_HEARTBEAT_URL_FILE
         value: /etc/guardian/heartbeat/url
       {{- end }}
@@ -203,6 +203,16 @@ containers:
         value: /etc/guardian/client/tls.crt
       - name: KAFKA_CONNECT_KEY_FILE
         value: /etc/guardian/client/tls.key
+      {{- end }}
+      {{- with ($v.metrics).pushgateway }}
+      {{- if and .url .existingSecret }}{{ fail "metrics.pushgateway: url and existingSecret exclude each other" }}{{ end }}
+      {{- if .existingSecret }}
+      - name: GUARDIAN_PUSHGATEWAY_URL_FILE
+        value: /etc/guardian/pushgateway/url
+      {{- else if .url }}
+      - name: GUARDIAN_PUSHGATEWAY_URL
+        value: {{ .url | quote }}
+      {{- end }}
       {{- end }}
       {{- with $c.extraEnv }}
       {{- toYaml . | nindent 6 }}
@@ -232,13 +242,13 @@ containers:
       {{- $mounts = append $mounts (dict "name" "headers" "mountPath" "/etc/guardian/headers" "readOnly" true) -}}
       {{- $volumes = append $volumes (dict "name" "headers" "secret" (dict "secretName" $connect.headersSecret "defaultMode" 292 "items" (list (dict "key" $connect.headersKey "path" "headers")))) -}}
     {{- end -}}
-    {{- if $c.notify.existingSecret -}}
+    {{- if ($c.notify).existingSecret -}}
       {{- $mounts = append $mounts (dict "name" "notify" "mountPath" "/etc/guardian/notify" "readOnly" true) -}}
-      {{- $volumes = append $volumes (dict "name" "notify" "secret" (dict "secretName" $c.notify.existingSecret "defaultMode" 292 "items" (list (dict "key" $c.notify.key "path" "notify")))) -}}
+      {{- $volumes = append $volumes (dict "name" "notify" "secret" (dict "secretName" ($c.notify).existingSecret "defaultMode" 292 "items" (list (dict "key" $c.notify.key "path" "notify")))) -}}
     {{- end -}}
-    {{- if $c.heartbeat.existingSecret -}}
+    {{- if ($c.heartbeat).existingSecret -}}
       {{- $mounts = append $mounts (dict "name" "heartbeat" "mountPath" "/etc/guardian/heartbeat" "readOnly" true) -}}
-      {{- $volumes = append $volumes (dict "name" "heartbeat" "secret" (dict "secretName" $c.heartbeat.existingSecret "defaultMode" 292 "items" (list (dict "key" $c.heartbeat.key "path" "url")))) -}}
+      {{- $volumes = append $volumes (dict "name" "heartbeat" "secret" (dict "secretName" ($c.heartbeat).existingSecret "defaultMode" 292 "items" (list (dict "key" $c.heartbeat.key "path" "url")))) -}}
     {{- end -}}
     {{- if $connect.caSecret -}}
       {{- $mounts = append $mounts (dict "name" "ca" "mountPath" "/etc/guardian/ca" "readOnly" true) -}}
@@ -248,6 +258,10 @@ containers:
       {{- $mounts = append $mounts (dict "name" "client-cert" "mountPath" "/etc/guardian/client" "readOnly" true) -}}
       {{- $volumes = append $volumes (dict "name" "client-cert" "secret" (dict "secretName" $connect.clientCertSecret "defaultMode" 292)) -}}
     {{- end }}
+    {{- with ($v.metrics).pushgateway -}}{{- if .existingSecret -}}
+      {{- $mounts = append $mounts (dict "name" "pushgateway" "mountPath" "/etc/guardian/pushgateway" "readOnly" true) -}}
+      {{- $volumes = append $volumes (dict "name" "pushgateway" "secret" (dict "secretName" .existingSecret "defaultMode" 292 "items" (list (dict "key" .urlKey "path" "url")))) -}}
+    {{- end -}}{{- end }}
     {{- with $mounts }}
     volumeMounts:
       {{- toYaml . | nindent 6 }}
