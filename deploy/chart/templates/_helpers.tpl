@@ -69,7 +69,7 @@ Written out instead of `mergeOverwrite`, which would lose an override by `false`
     {{- $_ := set $c $key (ternary (get $entry $key) (get $root.Values $key) (hasKey $entry $key)) -}}
   {{- end -}}
   {{- range $group := list "connect" "config" "notify" "heartbeat" -}}
-    {{- $merged := deepCopy (get $root.Values $group) -}}
+    {{- $merged := deepCopy (get $root.Values $group | default dict) -}}
     {{- range $key, $value := (get $entry $group | default dict) -}}
       {{- $_ := set $merged $key $value -}}
     {{- end -}}
