@@ -32,7 +32,7 @@ pub(super) async fn write(report: &RunReport, config: &Config, exit: Exit, inter
             http::client(&http::Settings { https: pushgateway.is_https(), ..http::Settings::default() });
         let pushed = match http {
             Ok(client) => tokio::select! {
-                pushed = pushgateway.push(&client, &config.cluster, text, metrics.looked()) => pushed,
+                pushed = pushgateway.push(&client, &config.cluster, text, metrics.replaces_all()) => pushed,
                 _ = interrupted(interrupt) => Err("interrupted".to_owned()),
             },
             Err(reason) => Err(reason.what),

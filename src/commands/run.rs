@@ -207,7 +207,7 @@ pub async fn one_run<C: Cluster, S: Store>(
     plan.record_told(ledger, now);
     ledger.note_given_up(plan, now);
     let (seen, by) = (ledger.history.entries().len(), options.asked.map(|asked| &asked.by));
-    ledger.count_seen(plan, now);
+    plan.count_seen(ledger, now);
     let (mut remedy, mut sent, mut waves, mut watched) = (None, 0_u64, 0_u32, ByInstance::default());
     while plan.due().next().is_some() {
         log_due(plan, ledger, policy);

@@ -4,6 +4,8 @@
 //! Whatever kills a run, nothing is counted twice: a count is written together with what it counts. Of a run that died
 //! after its charge the results of its last restarts are missing.
 
+use std::time::Duration;
+
 use super::action::Action;
 use super::model::InstanceId;
 
@@ -40,6 +42,24 @@ impl Counters {
         if id.task.is_some() { &mut self.task } else { &mut self.connector }
     }
 
+    /// Counts an episode that began.
+    pub(super) fn failure(&mut self, id: &InstanceId) {
+        one_more(&mut self.of(id).failures);
+    }
+
+    /// Counts that it had no restart left.
+    pub(super) fn give_up(&mut self, id: &InstanceId) {
+        one_more(&mut self.of(id).gave_up);
+    }
+
+    /// Counts that it came back after so long.
+    pub(super) fn recovery(&mut self, id: &InstanceId, down: Duration) {
+        let tally = self.of(id);
+        one_more(&mut tally.recovered);
+        let millis = u64::try_from(down.as_millis()).unwrap_or(u64::MAX);
+        tally.down_millis = tally.down_millis.saturating_add(millis);
+    }
+
     /// Counts one attempt that counts, by what became of it.
     pub(super) fn attempt(&mut self, id: &InstanceId, action: Action) {
         let tally = self.of(id);
@@ -73,7 +93,7 @@ impl Tally {
     }
 }
 
-pub(super) fn one_more(count: &mut u64) {
+fn one_more(count: &mut u64) {
     *count = count.saturating_add(1);
 }
 

@@ -10,7 +10,6 @@ pub mod calls;
 pub mod cause;
 mod chronicle;
 pub mod counters;
-mod counting;
 pub mod event;
 pub mod group;
 pub mod history;

@@ -10,7 +10,7 @@ use super::model::State;
 use super::outcome::{Outcome, Verdict};
 use super::plan::{Plan, Right};
 use super::policy::Policy;
-use super::record::NotTaken;
+use super::record::{Episode, NotTaken};
 use super::shared::SharedStr;
 use super::table::ByInstance;
 use super::time::Timestamp;
@@ -35,6 +35,30 @@ impl Plan {
             charge
         }));
         charges.into()
+    }
+
+    /// Counts what this run saw: once, after what a person is told was recorded and before anything is charged.
+    pub fn count_seen(&self, ledger: &mut Ledger, now: Timestamp) {
+        let mut counters = ledger.counters;
+        for record in &ledger.records {
+            // A look between two runs has the number of the run before it.
+            let begins =
+                |episode: &Episode| episode.first_failed_at == now && episode.first_failed_run == ledger.run;
+            if record.episode.as_ref().is_some_and(begins) {
+                counters.failure(&record.id);
+            }
+        }
+        for line in &self.lines {
+            if line.event == Some(Event::GaveUp) {
+                counters.give_up(&line.id);
+            }
+            if line.action == Action::Recovered
+                && let Some(episode) = ledger.episode(&line.id)
+            {
+                counters.recovery(&line.id, now.since(episode.failed_since()));
+            }
+        }
+        ledger.counters = counters;
     }
 
     /// Records what became of the attempts that were charged. `unsent` says why a due instance without an outcome got no

@@ -63,7 +63,7 @@ families! {
     RECOVERY: "guardian_recovery_seconds", "summary", &["kind"], "connector, task",
         "Time from the beginning of a failure to the run that saw it running again.";
     CONNECTOR_GAVE_UP: "guardian_connector_gave_up", "gauge", &["connector"], "",
-        "Instances of this connector that have no restart left; only while there are any.";
+        "Instances of this connector that have no restart left.";
     CONNECTOR_ATTEMPTS: "guardian_connector_attempts", "gauge", &["connector"], "",
         "Restarts in the present failure of this connector: the most of any of its failed instances.";
     CONNECTOR_FAILED: "guardian_connector_failed_timestamp_seconds", "gauge", &["connector"], "",
@@ -98,6 +98,7 @@ pub struct Metrics {
     cluster: String,
     looked: bool,
     worked: bool,
+    replaces_all: bool,
 }
 
 impl Metrics {
@@ -111,11 +112,13 @@ impl Metrics {
             cluster: label("connect_cluster", &about.cluster),
             looked: false,
             worked: matches!(exit, Exit::Done | Exit::NeedsPerson),
+            replaces_all: false,
         };
         metrics.add_run(about);
         // What an unwell worker says may be old.
         if let Some(plan) = report.plan.as_ref().filter(|plan| plan.counts.is_some() && !unwell) {
             metrics.looked = true;
+            metrics.replaces_all = metrics.worked;
             metrics.add_cluster(plan);
             metrics.add_counters(&report.ledger.counters);
             metrics.add_connectors(report, plan, most);
@@ -124,9 +127,10 @@ impl Metrics {
         Some(metrics)
     }
 
-    /// Whether the run saw the cluster. If it did not, what others have of this cluster is still the best that is known.
-    pub fn looked(&self) -> bool {
-        self.looked
+    /// Whether nothing of this cluster is known but this. It is not where the run could not look; nor where it could not
+    /// work, which leaves the time of the last one that did. Unless connectors no longer fail: then their series must go.
+    pub fn replaces_all(&self) -> bool {
+        self.replaces_all
     }
 
     /// What this run says.
@@ -226,8 +230,8 @@ impl Metrics {
 
     fn add_connectors(&mut self, report: &RunReport, plan: &Plan, most: usize) {
         let (listed, unlisted) = failing(report, plan, most);
-        let gave_up = listed.iter().filter(|failing| failing.gave_up > 0);
-        self.family(&CONNECTOR_GAVE_UP, gave_up.map(|it| sample([it.name()], it.gave_up)));
+        self.replaces_all |= listed.is_empty();
+        self.family(&CONNECTOR_GAVE_UP, listed.iter().map(|it| sample([it.name()], it.gave_up)));
         self.family(&CONNECTOR_ATTEMPTS, listed.iter().map(|it| sample([it.name()], it.attempts)));
         self.family(
             &CONNECTOR_FAILED,

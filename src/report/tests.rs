@@ -142,7 +142,7 @@ impl World {
     fn run(mut self) -> RunReport {
         let mut plan = self.plan();
         plan.record_told(&mut self.ledger, self.now);
-        self.ledger.count_seen(&plan, self.now);
+        plan.count_seen(&mut self.ledger, self.now);
         let mut watched: ByInstance<Watched> = ByInstance::default();
         while plan.due().next().is_some() {
             let mut charges = plan.charge(&mut self.ledger, &self.policy, self.now);
@@ -1250,7 +1250,10 @@ fn metrics_of_what_fails_name_connectors_and_nothing_else() {
     guardian_recovery_seconds_count{,kind="connector"} 0
     guardian_recovery_seconds_sum{,kind="task"} 1800.000
     guardian_recovery_seconds_count{,kind="task"} 1
+    guardian_connector_gave_up{,connector="last"} 0
     guardian_connector_gave_up{,connector="given-up"} 1
+    guardian_connector_gave_up{,connector="waits"} 0
+    guardian_connector_gave_up{,connector="failed-again"} 0
     guardian_connector_attempts{,connector="last"} 7
     guardian_connector_attempts{,connector="given-up"} 7
     guardian_connector_attempts{,connector="waits"} 2
@@ -1277,7 +1280,7 @@ fn a_run_that_could_not_look_replaces_only_its_own_metrics() {
         RunReport { failure: Some(Failure::new(kind, "")), ..world.report("run", plan, View::Run(162)) }
     };
     let after = metrics(&failed(Kind::Unreachable), 100);
-    assert!(!after.looked());
+    assert!(!after.replaces_all());
     assert_snapshot!(samples(&after.over(""), "guardian_"), @r#"
     guardian_build_info{,version="VERSION"} 1
     guardian_last_run_timestamp_seconds{} 1795341900.012
@@ -1317,7 +1320,10 @@ fn a_run_that_looked_and_failed_keeps_when_the_last_one_worked() {
     let before = metrics(&World::new().with("orders", "RUNNING", &["RUNNING"], "").run(), 100).over("");
     let mut report = World::new().with("orders", "RUNNING", &["FAILED"], REFUSED).run();
     report.failure = Some(Failure::new(Kind::Restart, ""));
-    let text = metrics(&report, 100).over(&before);
+    let after = metrics(&report, 100);
+    // In a Pushgateway too: every family with names in it is replaced.
+    assert!(!after.replaces_all());
+    let text = after.over(&before);
     assert_snapshot!(samples(&text, "guardian_last_"), @r#"
     guardian_last_run_timestamp_seconds{} 1795341600.012
     guardian_last_run_success{} 0
@@ -1325,14 +1331,16 @@ fn a_run_that_looked_and_failed_keeps_when_the_last_one_worked() {
     guardian_last_success_timestamp_seconds{} 1795341600.012
     "#);
     assert_eq!(text.matches("guardian_tasks{").count(), 7);
-    assert_eq!(text.matches("guardian_connector_gave_up").count(), 0);
+    assert_eq!(text.matches("guardian_connector_gave_up{").count(), 1);
+    // Nothing is left that would replace what was there of connectors.
+    assert!(metrics(&report, 0).replaces_all());
 }
 
 #[test]
 fn a_worker_that_is_not_well_says_nothing_new() {
     let mut report = World::new().with("orders", "RUNNING", &["RUNNING"], "").run();
     report.failure = Some(Failure::new(Kind::Unhealthy, ""));
-    assert!(!metrics(&report, 100).looked());
+    assert!(!metrics(&report, 100).replaces_all());
 }
 
 proptest! {

@@ -114,7 +114,7 @@ def test_compose_guardian(compose):
     assert (DEPLOY / guardian["build"]["context"]).resolve() == TOP
     assert guardian["command"] == ["run", "--every", "${GUARDIAN_EVERY:-5m}"]
     documented = ["KAFKA_CONNECT_URL", "KAFKA_CONNECT_HOST", "KAFKA_CONNECT_PORT", "KAFKA_CONNECT_PROTOCOL", "KAFKA_CONNECT_USER", "KAFKA_CONNECT_PASS"]
-    documented += [*BACKOFF, "LOG_LEVEL", "GUARDIAN_NOTIFY", "GUARDIAN_HEARTBEAT_URL"]
+    documented += [*BACKOFF, "LOG_LEVEL", "GUARDIAN_NOTIFY", "GUARDIAN_HEARTBEAT_URL", "GUARDIAN_PUSHGATEWAY_URL"]
     assert list(guardian["environment"]) == [*documented, "GUARDIAN_CLUSTER", "GUARDIAN_STATE"]
     for name, value in BACKOFF.items():
         assert guardian["environment"][name] == f"${{{name}:-{value}}}"

@@ -115,6 +115,8 @@ fn a_hundred_thousand_failed_tasks_with_long_traces_fit_into_64_mib() {
     let connect = Connect::start(Profile::V4_3);
     connect.huge(Huge::failed(100, 1_000, 8_192));
     let guardian = Guardian::at(&connect.url());
+    let metrics = guardian.folder().join("guardian.prom").display().to_string();
+    let guardian = guardian.env("GUARDIAN_METRICS_FILE", &metrics);
     let mut peaks = Vec::new();
     // Restarted, all of them; then waiting, with all of them remembered; then restarted again.
     for action in ["restarted", "waiting", "restarted"] {

@@ -105,7 +105,7 @@ fn what_is_given_up_is_counted_once_and_shown_until_it_is_reset() {
     guardian.with(&["reset", "orders"]).exits(0);
     guardian.run().exits(0);
     let text = read(&file);
-    assert_eq!(value(&text, "guardian_connector_gave_up", "connector=\"orders\""), None);
+    assert_eq!(value(&text, "guardian_connector_gave_up", "connector=\"orders\""), Some(0.0));
     assert_eq!(
         (value(&text, "guardian_failures_total", "kind=\"task\""), task_restarts(&text)),
         (Some(2.0), Some(2.0)),
@@ -211,6 +211,22 @@ fn a_file_that_cannot_be_written_costs_one_warning() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
+/// To everything but what was asked for, a retry is no run: it has the number of the run before it.
+#[test]
+fn a_failure_is_counted_once_however_often_it_is_looked_at() {
+    let connect = failing_task();
+    let (guardian, file) = with_file(&connect.url());
+    let guardian = guardian.env("GUARDIAN_WATCH", "200ms");
+    for arguments in [&["run", "--once"][..], &["retry", "orders"], &["retry", "orders"], &["run", "--once"]]
+    {
+        guardian.with(arguments);
+    }
+    let text = read(&file);
+    assert_eq!(value(&text, "guardian_failures_total", "kind=\"task\""), Some(1.0));
+    assert_eq!(task_restarts(&text), Some(3.0));
+    assert_eq!(value(&text, "guardian_recovery_seconds_count", "kind=\"task\""), Some(0.0));
+}
+
 /// Killed between the charge and the end, a run loses the count of its last results, and counts nothing twice.
 #[test]
 fn whatever_kills_a_run_nothing_is_counted_twice() {
@@ -298,6 +314,16 @@ fn a_run_pushes_all_and_one_that_cannot_look_only_its_own() {
     assert_eq!(task_restarts(&body), Some(1.0));
     assert!(body.ends_with('\n') && !body.contains("hunter2"), "{body}");
     assert!(!ended.stderr.contains("metrics"), "{}", ended.stderr);
+
+    // A run that looked, but could not do its work, leaves the time of the last one that could.
+    connect.on_any_restart().answers(Answer::status(405));
+    let guardian = guardian.env("EXPONENTIAL_RATIO", "1");
+    guardian.run().exits(1);
+    let (head, body) = gateway.next();
+    assert!(head.starts_with("POST "), "{head}");
+    assert_eq!(value(&body, "guardian_last_success_timestamp_seconds", ""), None);
+    assert_eq!(value(&body, "guardian_connector_gave_up", "connector=\"orders\""), Some(0.0));
+    assert_eq!(task_restarts(&body), Some(1.0), "what was refused is no restart");
 
     guardian.env("KAFKA_CONNECT_URL", &connect.closed_url()).run().exits(1);
     let (head, body) = gateway.next();

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use connector_guardian::cli;
+use connector_guardian::report::metrics;
 
 use crate::sim::{Connect, Failure, Profile};
 use crate::support::{Ended, Guardian};
@@ -47,6 +48,7 @@ fn tables_are_those_of_the_program() {
     holds("README.md", "settings", &cli::settings_table());
     holds("README.md", "exit codes", &format!("```text\n{}\n```\n", cli::EXIT_CODES));
     holds("deploy/TELLING.md", "told", &connector_guardian::decide::tell::table());
+    holds("deploy/TELLING.md", "metrics", &metrics::table());
     let guardian = Guardian::at("http://nobody.invalid").env("EXPONENTIAL_RATIO", "2");
     let schedule = guardian.env("GUARDIAN_SETTLE", "30s").with(&["schedule"]).exits(0).stdout;
     holds("README.md", "schedule", &format!("```text\n{schedule}```\n"));
