@@ -128,6 +128,29 @@ def test_by_hand_with_the_same_state_and_credentials(machine):
     assert {h.get("authorization") for h in connect.headers} == {"Basic Ym9iOnNlY3JldA=="}
 
 
+def test_metrics_as_the_unit_says(machine):
+    """By the commands and the lines of its comment; the folder is that of Debian's node_exporter."""
+    unit = (DEPLOY / "systemd/guardian.service").read_text()
+    comment = unit[unit.index("# Metrics for") : unit.index("# 75:")]
+    commands = [line[1:].strip() for line in comment.splitlines() if line.startswith("#   ")]
+    lines = [line[1:] for line in comment.splitlines() if line.startswith("#") and line[1].isalpha()]
+    assert len(commands) == len(lines) == 2
+    machine("install -d -o nobody /var/lib/prometheus/node-exporter; " + "; ".join(commands))
+    machine("mkdir -p /etc/systemd/system/guardian.service.d; cat >/etc/systemd/system/guardian.service.d/metrics.conf; systemctl daemon-reload",
+            input="\n".join(["[Service]", *lines, ""]))  # fmt: skip
+    file = "/var/lib/prometheus/node-exporter/guardian.prom"
+    with FakeConnect() as connect:
+        settings(machine, "guardian", connect.url, f"GUARDIAN_METRICS_FILE={file}")
+        for _ in range(2):
+            machine("systemctl start guardian.service")
+    journal = machine("journalctl --no-pager -u guardian.service").stdout
+    assert "metrics could not" not in journal, journal
+    # The exporter is another user.
+    text = machine(f"runuser -u nobody -- cat {file}").stdout
+    assert 'guardian_last_run_success{connect_cluster="guardian"} 1' in text, text
+    machine("rm -r /etc/systemd/system/guardian.service.d; systemctl daemon-reload")
+
+
 def test_the_deb(machine, tmp_path):
     """Last: it takes the place of what was installed by hand."""
     run("strip", "-o", tmp_path / "guardian", os.environ["GUARDIAN_BIN"])
@@ -156,24 +179,3 @@ def test_the_deb(machine, tmp_path):
         assert timer()[1] == "inactive"
         assert state(machine, "guardian")
         machine("dpkg -P connector-guardian; [ ! -e /var/lib/guardian ] && [ ! -e /var/lib/private/guardian ]")
-def test_metrics_as_the_unit_says(machine):
-    """By the commands and the lines of its comment; the folder is that of Debian's node_exporter."""
-    unit = (DEPLOY / "systemd/guardian.service").read_text()
-    comment = unit[unit.index("# Metrics for") : unit.index("# 75:")]
-    commands = [line[1:].strip() for line in comment.splitlines() if line.startswith("#   ")]
-    lines = [line[1:] for line in comment.splitlines() if line.startswith("#") and line[1].isalpha()]
-    assert len(commands) == len(lines) == 2
-    machine("install -d -o nobody /var/lib/prometheus/node-exporter; " + "; ".join(commands))
-    machine("mkdir -p /etc/systemd/system/guardian.service.d; cat >/etc/systemd/system/guardian.service.d/metrics.conf; systemctl daemon-reload",
-            input="\n".join(["[Service]", *lines, ""]))  # fmt: skip
-    file = "/var/lib/prometheus/node-exporter/guardian.prom"
-    with FakeConnect() as connect:
-        settings(machine, "guardian", connect.url, f"GUARDIAN_METRICS_FILE={file}")
-        for _ in range(2):
-            machine("systemctl start guardian.service")
-    journal = machine("journalctl --no-pager -u guardian.service").stdout
-    assert "metrics could not" not in journal, journal
-    # The exporter is another user.
-    text = machine(f"runuser -u nobody -- cat {file}").stdout
-    assert 'guardian_last_run_success{connect_cluster="guardian"} 1' in text, text
-    machine("rm -r /etc/systemd/system/guardian.service.d; systemctl daemon-reload")
