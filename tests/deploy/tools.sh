@@ -78,12 +78,18 @@ prometheus_tools() {
   command -v apt-get >/dev/null || { echo "tests/deploy: no apt-get here, to download ${packages[*]}" >&2; return 0; }
   rm -rf "$dir"
   mkdir -p "$dir.new"
-  (
-    cd "$dir.new"
-    apt-get download -qq "${packages[@]}" 2>/dev/null || { [ "$(id -u)" != 0 ] || apt-get update -qq; apt-get download -qq "${packages[@]}"; }
-    for package in ./*.deb; do dpkg-deb -x "$package" .; done
-    rm ./*.deb
-  ) && mv "$dir.new" "$dir" || rm -rf "$dir.new"
+  if (
+    cd "$dir.new" || exit 1
+    apt-get download -qq "${packages[@]}" 2>/dev/null || { [ "$(id -u)" != 0 ] || apt-get update -qq; apt-get download -qq "${packages[@]}"; } || exit 1
+    for package in ./*.deb; do
+      dpkg-deb -x "$package" . || exit 1
+      rm "$package"
+    done
+  ); then
+    mv "$dir.new" "$dir"
+  else
+    rm -rf "$dir.new"
+  fi
 }
 
 # buildah and podman that work in a container or VM without systemd and with few rights
