@@ -15,7 +15,7 @@ from conftest import DEPLOY, TOP, VERSION, run
 BINARY = pathlib.Path(os.environ["GUARDIAN_INSTALLED"]) / "bin/guardian"
 ARCH = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
 RPM = {"amd64": "x86_64", "arm64": "aarch64"}
-PAGES = ["", "-reset", "-retry", "-run", "-schedule", "-status"]
+PAGES = ["", "-history", "-hold", "-notify", "-release", "-reset", "-retry", "-run", "-schedule", "-status"]
 FILES = {
     "/usr/bin/guardian": "-rwxr-xr-x",
     "/usr/bin/guardian-for": "-rwxr-xr-x",
