@@ -123,7 +123,7 @@ def test_completions_are_understood():
         "fish": lambda *words: ["fish", "--no-config", "-c", f"source {folder}/guardian.fish; complete -C 'guardian {' '.join(words)}'"],
     }.items():
         offered = {line.split("\t")[0] for line in run(*command("re")).stdout.splitlines()}
-        assert offered == {"retry", "reset"}, shell
+        assert offered == {"release", "reset", "retry"}, shell
         offered = {line.split("\t")[0] for line in run(*command("run", "--log-level", "")).stdout.splitlines()}
         assert offered == {"error", "warn", "info", "debug", "trace"}, shell
     run("zsh", "-fc", f"fpath=({folder} $fpath); autoload -Uz compinit; compinit -D -u; (( $+_comps[guardian] )) && zsh -n {folder}/_guardian")
