@@ -23,7 +23,8 @@ pub(super) async fn write(report: &RunReport, config: &Config, exit: Exit, inter
     {
         let (path, hint) = (path.display(), "its folder must be there, and writable by guardian's user");
         tracing::warn!("the metrics could not be written to {path}: {error} (GUARDIAN_METRICS_FILE; {hint})");
-    } // Whoever asked guardian to end does not wait for a gateway.
+    }
+    // Whoever asked guardian to end does not wait for a gateway.
     if let Some(pushgateway) = pushgateway
         && !matches!(exit, Exit::Failed(Kind::Interrupted(_)))
     {

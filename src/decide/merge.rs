@@ -73,6 +73,7 @@ fn attempts(record: Option<&Record>) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::counters::{Counters, Tally};
     use crate::decide::history::{Entry, Happened};
     use crate::decide::hold::Hold;
     use crate::decide::model::InstanceId;
@@ -177,6 +178,15 @@ mod tests {
             let result = with(ours).merge(&with(base), &with(theirs));
             assert_eq!(result, with(merged), "{base} -> {ours} | {theirs}");
         }
+    }
+
+    #[test]
+    fn what_the_other_counted_is_kept() {
+        let counted = |restarted| {
+            let task = Tally { restarted, ..Tally::default() };
+            Ledger { counters: Counters { task, ..Counters::default() }, ..Ledger::default() }
+        };
+        assert_eq!(counted(3).merge(&counted(2), &counted(5)), counted(5));
     }
 
     fn any_ledger() -> impl Strategy<Value = Ledger> {

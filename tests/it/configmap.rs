@@ -488,6 +488,8 @@ fn a_write_that_was_done_but_not_answered_is_not_taken_for_a_conflict() {
             assert_eq!(connect.restarts(), ["orders/1"]);
             assert_eq!((attempts(&api.state(), "orders"), &api.state()["claim"]), (Some(1), &Value::Null));
             assert_eq!(api.requests(), requests);
+            let counted = &api.state()["counters"]["task"];
+            assert_eq!((&counted["failures"], &counted["restarted"]), (&1.into(), &1.into()), "once");
         }
     }
 }

@@ -12,8 +12,9 @@ const PASSWORD: &str = "hunter2basic";
 const TOKEN: &str = "hunter3.bearer-token";
 const PROXY_PASSWORD: &str = "hunter4proxy";
 const GATEWAY_KEY: &str = "hunter6.gateway-key";
-/// `alice:hunter2basic` and `bob:hunter4proxy`, as they go over the wire.
-const ENCODED: [&str; 2] = ["YWxpY2U6aHVudGVyMmJhc2lj", "Ym9iOmh1bnRlcjRwcm94eQ"];
+const PUSH_PASSWORD: &str = "hunter7push";
+/// `alice:hunter2basic`, `bob:hunter4proxy` and `carol:hunter7push`, as they go over the wire.
+const ENCODED: [&str; 3] = ["YWxpY2U6aHVudGVyMmJhc2lj", "Ym9iOmh1bnRlcjRwcm94eQ", "Y2Fyb2w6aHVudGVyN3B1c2g"];
 /// What a connector's own trace may hold.
 const OF_A_CONNECTOR: &str = "hunter5jdbc";
 
@@ -44,6 +45,8 @@ impl Safe {
         write("connect-password", PASSWORD);
         write("token", TOKEN);
         write("headers", &format!("# the gateway's\nX-Api-Key: {GATEWAY_KEY}\n"));
+        // Nobody listens there.
+        write("push-url", &format!("http://carol:{PUSH_PASSWORD}@127.0.0.1:1/\n"));
         write("broken-headers", &format!("X-Api-Key: {GATEWAY_KEY}\n{GATEWAY_KEY}"));
         write("headers-of-ours", &format!("Host: {GATEWAY_KEY}\n"));
         write("broken-token", &format!("{TOKEN}\n{PASSWORD} x"));
@@ -65,7 +68,9 @@ impl Safe {
             .env("KAFKA_CONNECT_CA_FILE", &self.file("ca.pem"))
             .env("KAFKA_CONNECT_CERT_FILE", &self.file("client.pem"))
             .env("KAFKA_CONNECT_KEY_FILE", &self.file("client.key"))
-            .env("KAFKA_CONNECT_HEADERS_FILE", &self.file("headers"));
+            .env("KAFKA_CONNECT_HEADERS_FILE", &self.file("headers"))
+            .env("GUARDIAN_PUSHGATEWAY_URL_FILE", &self.file("push-url"))
+            .env("GUARDIAN_METRICS_FILE", "/nowhere/guardian.prom");
         match credentials {
             Credentials::Variables => {
                 guardian.env("KAFKA_CONNECT_USER", "alice").env("KAFKA_CONNECT_PASS", PASSWORD)
@@ -82,8 +87,8 @@ impl Safe {
 
     /// Fails when one of the secrets is in the text.
     fn none_in(&self, text: &str, whose: &str) {
-        let needles = [PASSWORD, TOKEN, GATEWAY_KEY, PROXY_PASSWORD, OF_A_CONNECTOR, ENCODED[0], ENCODED[1]];
-        for needle in needles.into_iter().chain(self.key_lines.iter().map(String::as_str)) {
+        let needles = [PASSWORD, TOKEN, GATEWAY_KEY, PROXY_PASSWORD, PUSH_PASSWORD, OF_A_CONNECTOR];
+        for needle in needles.into_iter().chain(ENCODED).chain(self.key_lines.iter().map(String::as_str)) {
             assert!(!text.contains(needle), "{needle} in {whose}: {text}");
         }
     }
